@@ -1,0 +1,314 @@
+"""The only place that wires things: settings in, an ASGI app out, and a server around it."""
+
+import asyncio
+import fcntl
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+
+from rivermouth import dialects, logs, providers
+from rivermouth.clock import Clock, SystemClock
+from rivermouth.doors import docs, ops, siblings
+from rivermouth.doors.chat import ChatDoor
+from rivermouth.doors.front import Front
+from rivermouth.doors.pump import Watchers
+from rivermouth.doors.resolve import Claim, Claims
+from rivermouth.doors.streams import StreamsDoor
+from rivermouth.engine.auth import Auth
+from rivermouth.engine.limits import Limiter
+from rivermouth.engine.runs import Runs
+from rivermouth.engine.secrets import load_secret
+from rivermouth.errors import Unavailable
+from rivermouth.events import RunStarted
+from rivermouth.messages import Reply
+from rivermouth.metrics import Metrics
+from rivermouth.providers import Provider
+from rivermouth.settings import SYSTEMS, Settings, SettingsError
+from rivermouth.stores.event_log import Log
+from rivermouth.stores.rows import SqliteRows
+from rivermouth.stores.sqlite_log import SqliteBackend
+
+ASGI = Callable[[Any, Any, Any], Awaitable[None]]
+ALLOWED_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+ALLOWED_HEADERS = (
+    "Content-Type",
+    "Authorization",
+    "Accept",
+    "Last-Event-ID",
+    "Idempotency-Key",
+    "X-On-Disconnect",
+)
+EXPOSED_HEADERS = (
+    "Stream-Id",
+    "Content-Location",
+    "X-Context-Id",
+    "X-Session-Id",
+    "Retry-After",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+)
+SWEEP_SECONDS = 600.0
+"""How often runs past their retention time are looked for."""
+
+
+class App:
+    """A built server: the ASGI app, and what `serve` and the command line need of its parts."""
+
+    def __init__(self, *, asgi: ASGI, settings: Settings, auth: Auth, provider: Provider, runs: Runs) -> None:
+        self._asgi, self.settings, self.auth, self.provider, self.runs = asgi, settings, auth, provider, runs
+        self.pinned: dict[tuple[str, int], str] = {}
+        """Listeners that serve one system alone, by the address they are bound to."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """The ASGI entry. A listener is told from another by the address the client reached."""
+        server = tuple(scope.get("server") or ())
+        scope["pinned"] = self.pinned.get(server) or self.pinned.get(("0.0.0.0", server[1] if server else 0))  # noqa: S104
+        await self._asgi(scope, receive, send)
+
+
+@asynccontextmanager
+async def build(
+    settings: Settings, *, clock: Clock | None = None, provider: Provider | None = None
+) -> AsyncIterator[App]:
+    """Open everything in the order it depends on, give out the app, and close in the opposite order.
+
+    Raises: SettingsError where another server uses the data directory.
+    """
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        folder = _data_dir(settings.data_dir, stack)
+        metrics = Metrics()
+        rows = SqliteRows(folder / "rows.db", clock)
+        stack.push_async_callback(rows.close)
+        log = Log(SqliteBackend(folder), commit_seconds=settings.runs.commit_ms / 1000)
+        log.commits.on_commit = lambda seconds, events: metrics.commit(seconds=seconds, events=events)
+        unfinished = await log.open()
+        stack.push_async_callback(log.close)
+        given = settings.auth.jwt_secret
+        secret = load_secret(folder, "jwt", given.get_secret_value() if given else None)
+        auth = Auth(rows, clock, settings.auth, secret)
+        limiter = Limiter(settings.limits, rows, clock)
+        provider = provider or await _open_provider(settings, clock)
+        stack.push_async_callback(provider.close)
+        runs = Runs(
+            settings=settings,
+            log=log,
+            rows=rows,
+            provider=provider,
+            clock=clock,
+            observer=Accounts(metrics, settings),
+        )
+        await runs.recover(unfinished)
+        stack.push_async_callback(runs.drain, 0.0)
+        watchers = Watchers(clock, heartbeat=settings.runs.heartbeat, send_timeout=settings.runs.send_timeout)
+        metrics.watchers.set_function(lambda: len(watchers.all))
+        _background(stack, watchers.run())
+        _background(stack, _sweep(log, clock, settings.runs.retention))
+
+        apps = siblings.build(siblings.Services(settings, auth, limiter, rows, runs, clock))
+        checks = {"rows": _rows_check(rows), "log": _log_check(log), "model": provider.check, "runs": _runs_check(runs)}
+        front = Front(
+            settings=settings,
+            claims=Claims([*_chat_claims(), *siblings.claims(apps)], SYSTEMS),
+            chat=ChatDoor(settings=settings, auth=auth, limiter=limiter, runs=runs, watchers=watchers, clock=clock),
+            streams=StreamsDoor(auth=auth, runs=runs, watchers=watchers, clock=clock),
+            siblings=apps,
+            own=Starlette(routes=[*ops.routes(checks, metrics), *docs.routes(apps)]),
+            peek=auth.peek,
+            clock=clock,
+            metrics=metrics,
+        )
+        yield App(asgi=_with_cors(front, settings), settings=settings, auth=auth, provider=provider, runs=runs)
+
+
+class Accounts:
+    """Tells the metrics and the log what the engine did."""
+
+    def __init__(self, metrics: Metrics, settings: Settings) -> None:
+        self._metrics, self._settings = metrics, settings
+
+    def run_began(self, started: RunStarted) -> None:
+        """Count it."""
+        self._metrics.run_began(started)
+
+    def run_ended(self, reply: Reply) -> None:
+        """Count it, and write its line."""
+        self._metrics.run_ended(reply)
+        logs.run_line(reply, self._settings.prices)
+
+    def upstream_cancelled(self, seconds: float) -> None:
+        """Time it."""
+        self._metrics.upstream_cancelled(seconds)
+
+
+class Server(uvicorn.Server):
+    """uvicorn that says when it listens, and when it is told to go: it waits for streams to end, and nothing else would
+    end them."""
+
+    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None], on_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready, self._on_exit = on_ready, on_exit
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to drain at the first signal; a second one leaves at once."""
+        if not self.should_exit:
+            asyncio.get_running_loop().call_soon_threadsafe(self._on_exit)
+        super().handle_exit(sig, frame)
+
+
+async def serve(settings: Settings, on_ready: Callable[[App, list[str]], Coroutine[Any, Any, None]]) -> None:
+    """Serve until SIGINT or SIGTERM. `on_ready` is told the app and the addresses, such as `http://127.0.0.1:8000`.
+
+    Raises: SettingsError where a port is taken or the data directory is in use.
+    """
+    sockets, pinned = _bind(settings)
+    try:
+        async with build(settings) as app:
+            app.pinned = pinned
+            config = uvicorn.Config(
+                app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                loop="none",
+                http="httptools",
+                ws="none",
+                server_header=False,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
+                timeout_graceful_shutdown=int(settings.runs.drain) + 10,
+                timeout_keep_alive=75,
+                backlog=4096,
+            )
+            tasks: list[asyncio.Task[None]] = []
+            addresses = [f"http://{sock.getsockname()[0]}:{sock.getsockname()[1]}" for sock in sockets]
+            server = Server(
+                config,
+                on_ready=lambda: tasks.append(asyncio.ensure_future(on_ready(app, addresses))),
+                on_exit=lambda: tasks.append(asyncio.create_task(app.runs.drain(settings.runs.drain))),
+            )
+            await server.serve(sockets=sockets)
+            await asyncio.gather(*tasks)
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def _bind(settings: Settings) -> tuple[list[socket.socket], dict[tuple[str, int], str]]:
+    """All listeners, bound before anything else starts. Raises: SettingsError naming the address that is taken."""
+    sockets = [_listener(settings.host, settings.port)]
+    pinned = {}
+    for entry in settings.listen:
+        address, _, system = entry.partition("=")
+        host, _, port = address.rpartition(":")
+        sockets.append(_listener(host.strip("[]"), int(port)))
+        name = sockets[-1].getsockname()
+        pinned[(name[0], name[1])] = system
+    return sockets, pinned
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror}; stop what uses it, or choose another with --port"
+        ) from error
+    return sock
+
+
+def _data_dir(folder: Path, stack: AsyncExitStack) -> Path:
+    """Make the data directory, for its owner alone, and hold it. Raises: SettingsError where it is held already."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = stack.enter_context((folder / "lock").open("a"))
+    except OSError as error:
+        raise SettingsError(f"the data directory {folder} cannot be used: {error.strerror}; set data_dir") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise SettingsError(
+            f"another server uses the data directory {folder}; stop it, or choose another with --data-dir"
+        ) from error
+    return folder
+
+
+async def _open_provider(settings: Settings, clock: Clock) -> Provider:
+    model = settings.model
+    name = model.provider or ("openai" if model.url else "embedded")
+    opened: Provider = await providers.load(name).open(settings, clock)
+    return opened
+
+
+def _chat_claims() -> list[Claim]:
+    return [Claim(name, route.method, route.path) for name in dialects.names() for route in dialects.load(name).ROUTES]
+
+
+def _with_cors(app: ASGI, settings: Settings) -> ASGI:
+    origins = settings.cors.origins
+    return CORSMiddleware(
+        app,
+        allow_origins=list(origins) or ["*"],
+        allow_credentials=bool(origins),
+        allow_methods=ALLOWED_METHODS,
+        allow_headers=ALLOWED_HEADERS,
+        expose_headers=EXPOSED_HEADERS,
+    )
+
+
+def _background(stack: AsyncExitStack, work: Any) -> None:
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(end)
+
+
+async def _sweep(log: Log, clock: Clock, retention: float) -> None:
+    while True:
+        await log.sweep(clock.now() - retention)
+        await asyncio.sleep(min(SWEEP_SECONDS, retention))
+
+
+def _rows_check(rows: SqliteRows) -> ops.Check:
+    async def check() -> str:
+        await rows.user("")
+        return "SQLite"
+
+    return check
+
+
+def _log_check(log: Log) -> ops.Check:
+    async def check() -> str:
+        log.commits.raise_if_failed()
+        return f"SQLite, {len(log.live)} live"
+
+    return check
+
+
+def _runs_check(runs: Runs) -> ops.Check:
+    async def check() -> str:
+        if runs.draining:
+            raise Unavailable("shutting down")
+        return "taking requests"
+
+    return check

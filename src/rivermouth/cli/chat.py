@@ -1,0 +1,186 @@
+"""`rivermouth chat`: ask in the terminal, of a running server or without one."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import msgspec
+
+from rivermouth.cli import client
+from rivermouth.cli.flags import settings_flags, settings_of
+from rivermouth.cli.local import kept
+from rivermouth.cli.server import in_background
+from rivermouth.framing import Received
+from rivermouth.settings import Settings
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+PATIENCE = 300.0
+"""Seconds without a byte after which a server is given up; its heartbeat comes every 15 s."""
+
+
+class Question(NamedTuple):
+    """What is asked, and how."""
+
+    text: str
+    agent: str | None
+    conversation: str | None
+    system_prompt: str | None
+
+
+@click.command("chat")
+@click.argument("question")
+@click.option("--url", metavar="URL", help=f"The server to ask [{DEFAULT_URL} where one is running, else none].")
+@click.option("--agent", metavar="NAME", help="The agent that answers.")
+@click.option("--conversation", metavar="NAME", help="Go on with this conversation; made where there is none.")
+@click.option("--system", "system_prompt", metavar="TEXT", help="Instructions for this answer.")
+@settings_flags("data_dir", "model.url", "model.name")
+def command(
+    question: str,
+    url: str | None,
+    agent: str | None,
+    conversation: str | None,
+    system_prompt: str | None,
+    config: Path | None,
+    **values: Any,
+) -> int:
+    """Ask QUESTION and print the answer as it comes. Ctrl-C stops it.
+
+    Asks the server at --url, or the one that runs on this machine, or starts its own for as long as the answer takes. The
+    credentials are those that `rivermouth serve` keeps in the data directory.
+
+    \b
+    Examples:
+      rivermouth chat "What is a river mouth?"
+      rivermouth chat --conversation trip "And how long is it?"
+      rivermouth chat --agent research "Do eels spawn in rivers?"
+      rivermouth chat --model-url http://127.0.0.1:11434 --model llama3.2 "Hello"
+    """
+    if agent and system_prompt:
+        raise click.UsageError("--agent has its own instructions: give --agent or --system, not both")
+    settings = settings_of(values, config)
+    asked = Question(question, agent, conversation, system_prompt)
+    configured = values.get("model__url") or values.get("model__name")
+    with _server(settings, url, own=bool(configured)) as base:
+        return _ask(base, asked, settings)
+
+
+@contextmanager
+def _server(settings: Settings, url: str | None, *, own: bool) -> Iterator[str]:
+    if url is not None:
+        if not _runs(url):
+            raise Unreachable(f"nothing answers at {url}; start a server there with: rivermouth serve")
+        yield url.rstrip("/")
+    elif not own and _runs(DEFAULT_URL):
+        yield DEFAULT_URL
+    else:
+        with in_background(settings) as base:
+            yield base
+
+
+class Unreachable(click.ClickException):
+    """No server, or one that went away."""
+
+    exit_code = 3
+
+
+def _runs(url: str) -> bool:
+    try:
+        answer = client.ask(f"{url.rstrip('/')}/health", timeout=2.0)
+    except (OSError, HTTPException):
+        return False
+    return answer.status == 200 and answer.body.strip() == b"OK"
+
+
+def _ask(base: str, asked: Question, settings: Settings) -> int:
+    system, path, body = request_of(asked)
+    one = kept(settings).get(system)
+    headers = {"Authorization": f"Bearer {one.credential}"} if one else {}
+    try:
+        stream = client.begin(base + path, "POST", headers=headers, body=body, timeout=PATIENCE)
+    except (OSError, HTTPException) as error:
+        raise Unreachable(f"no answer from {base}: {error}") from None
+    try:
+        if stream.status != 200:
+            raise click.ClickException(f"{base} answered {stream.status}: {reason_of(stream.rest())}")
+        return _print(stream)
+    except KeyboardInterrupt:
+        _stop(base, stream.headers.get("Stream-Id"), headers)
+        return 130
+    except (OSError, HTTPException) as error:
+        raise Unreachable(f"the stream broke off: {error}") from None
+    finally:
+        stream.close()
+
+
+def request_of(asked: Question) -> tuple[str, str, dict[str, Any]]:
+    """System, path and body that ask it: `ares` knows agents, `wisqu` instructions; each keeps its own conversations."""
+    if asked.agent:
+        body = {"message": asked.text, "agent_type": asked.agent, "context_id": asked.conversation}
+        return "ares", "/ares/v1/chat/stream?format=json", _without_none(body)
+    name = asked.conversation
+    conversation = _as_uuid(name) if name else None
+    body = {
+        "message": asked.text,
+        "stream": True,
+        "conversation_id": conversation,
+        "system_prompt": asked.system_prompt,
+    }
+    return "wisqu", "/wisqu/api/v1/chat/", _without_none(body)
+
+
+def _without_none(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def _as_uuid(name: str) -> str:
+    try:
+        return str(uuid.UUID(name))
+    except ValueError:
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rivermouth:conversation:{name}"))
+
+
+def _print(stream: client.Stream) -> int:
+    ended = False
+    for event in stream.events():
+        text, error, last = piece_of(event)
+        if error is not None:
+            click.echo()
+            raise click.ClickException(error)
+        click.echo(text, nl=False)
+        ended = ended or last
+    click.echo()
+    if not ended:
+        raise Unreachable("the stream broke off before the answer was whole")
+    return 0
+
+
+def piece_of(event: Received) -> tuple[str, str | None, bool]:
+    """Text, error and whether it is the last event, in either of the two forms that `request_of` asks for."""
+    fields = msgspec.json.decode(event.data, type=dict[str, Any])
+    kind = fields.get("type") or fields.get("event")
+    error = str(fields.get("error", "failed")) if kind == "error" else None
+    return str(fields.get("content") or ""), error, kind in ("metadata", "done")
+
+
+def reason_of(body: bytes) -> str:
+    """The words of an error in any system's shape."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return body.decode("utf-8", "replace").strip()[:200]
+    reason = fields.get("error") or fields.get("detail") or fields
+    return str(reason.get("message", reason) if isinstance(reason, dict) else reason)
+
+
+def _stop(base: str, run: str | None, headers: dict[str, str]) -> None:
+    click.echo("\nstopped", err=True)
+    if run is None:
+        return
+    try:
+        client.ask(f"{base}/streams/{run}", "DELETE", headers=headers, timeout=5.0)
+    except (OSError, HTTPException) as error:
+        click.echo(f"rivermouth: the server could not be told to stop: {error}", err=True)

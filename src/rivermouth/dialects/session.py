@@ -1,0 +1,144 @@
+"""`session`: each token with its number and the text so far, over SSE and over Socket.IO.
+
+    {"token","count","partial"}* · {"done":true} | {"error"}
+
+Neither last event has the key `token` (byte rule 11: the published test client looks for it first).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rivermouth.clock import iso
+from rivermouth.dialects import Answer, Incoming, Limits, Route, _request
+from rivermouth.dialects._json import answer, dump, failure_headers, header, problem, quote
+from rivermouth.errors import NotFound, RivermouthError, TooMany, Unauthenticated
+from rivermouth.events import Delta, Event, PartStarted, RunEnded, RunStarted, UsageCounted
+from rivermouth.framing import Frame
+from rivermouth.messages import ChatRequest, Reply
+
+ROUTES: tuple[Route, ...] = (
+    Route("/api/chat/stream", ("jwt",), required=False),
+    Route("/api/chat", ("jwt",), required=False),
+)
+IDS: bool = True
+ABORTS: bool = False
+HISTORY: str = "/api/chat/sessions/{id}"
+
+
+def parse(request: Incoming, limits: Limits) -> ChatRequest:
+    """`session_id` names the conversation and is made on first use. Raises: BadRequest, UnsupportedMedia.
+
+    The JSON answer repeats the message, which no event holds, so it is kept among the options of such a run.
+    """
+    body = _request.json_object(request)
+    message = _request.message(body, "message", limits.message_chars)
+    stream = request.path.endswith("/stream")
+    options = view(request.query) if stream else {"message": message}
+    return ChatRequest(message=message, stream=stream, conversation=_request.name(body, "session_id"), options=options)
+
+
+def view(query: Mapping[str, str]) -> dict[str, Any]:
+    """`?partial=0` leaves `partial` out: its bytes grow with the square of the length."""
+    return {"partial": False} if _request.query_flag(query, "partial") is False else {}
+
+
+class Encoder:
+    """Numbers the tokens and keeps the escaped text so far, to which each token is only appended."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._partial = options.get("partial", True)
+        self._speaking = False
+        self._started: RunStarted | None = None
+        self._count = 0
+        self._tokens = 0
+        self._text = ""
+
+    def encode(self, event: Event) -> list[Frame]:
+        if type(event) is Delta and self._speaking:
+            return [Frame(self._token(event.text))]
+        match event:
+            case RunStarted():
+                self._started = event
+            case PartStarted():
+                self._speaking = event.kind == "text"
+            case UsageCounted():
+                self._tokens = event.completion_tokens
+            case RunEnded(outcome="completed" | "stopped"):
+                return [self._done(event)]
+            case RunEnded():
+                return [Frame(dump({"error": problem(event).message}))]
+            case _:
+                pass
+        return []
+
+    def _token(self, piece: str) -> str:
+        escaped = quote(piece)
+        # CPython appends in place only to a string that nothing else refers to, so the attribute lets go of it first.
+        text, self._text = self._text, ""
+        text += escaped[1:-1]
+        self._text = text
+        self._count += 1
+        if self._partial:
+            return f'{{"token":{escaped},"count":{self._count},"partial":"{text}"}}'
+        return f'{{"token":{escaped},"count":{self._count}}}'
+
+    def _done(self, ended: RunEnded) -> Frame:
+        assert self._started is not None, "a log begins with RunStarted"
+        duration = max(0.0, round(ended.at - self._started.at, 3))
+        speed = round(self._tokens / duration, 2) if duration else 0.0
+        rest = {
+            "user": self._started.user,
+            "timestamp": iso(ended.at),
+            "session_id": self._started.conversation,
+            **_mark(ended.outcome),
+        }
+        counts = f'"tokens":{self._tokens},"duration":{duration},"tokens_per_second":{speed}'
+        return Frame(f'{{"done":true,{counts},"full_response":"{self._text}",{dump(rest)[1:]}')
+
+
+def _mark(outcome: str | None) -> dict[str, bool]:
+    return {"stopped": True} if outcome == "stopped" else {}
+
+
+def headers(started: RunStarted) -> dict[str, str]:
+    """The session's id, also where the client chose none."""
+    return {"X-Session-Id": header(started.conversation)}
+
+
+def whole(reply: Reply) -> Answer:
+    """The message, the answer and where they belong; moods and suggestions are part of the shape and stay empty."""
+    started = reply.started
+    value = {
+        "message": started.options.get("message", ""),
+        "response": reply.text,
+        "features_used": [],
+        "suggestions": [],
+        "mood": "neutral",
+        "context_id": started.conversation,
+        "user": started.user,
+        "timestamp": iso(started.at if reply.ended_at is None else reply.ended_at),
+        "session_id": started.conversation,
+    }
+    return answer(200, value | _mark(reply.outcome), headers(started))
+
+
+def failure(error: RivermouthError, path: str) -> Answer:
+    """`{"error"}`; a token that does not hold is `{"msg"}`, with 422 where it is not even a token."""
+    told = failure_headers(error)
+    if isinstance(error, Unauthenticated):
+        return answer(422 if error.reason == "malformed" else 401, {"msg": error.message}, told)
+    if isinstance(error, TooMany):
+        told |= {
+            "X-RateLimit-Limit": str(error.limit),
+            "X-RateLimit-Remaining": "0",
+            "X-RateLimit-Reset": str(math.ceil(error.reset)),
+        }
+    if isinstance(error, NotFound) and error.what == "conversation":
+        return answer(404, {"error": "Session not found"}, told)
+    return answer(error.status, {"error": error.message}, told)
+
+
+def conversation_id(user: str, epoch: int, unique: str) -> str:
+    """`{user}_{epoch}`, and a random tail, as two may begin within one second."""
+    return f"{user[:200]}_{epoch}_{unique[:8]}"

@@ -1,0 +1,138 @@
+"""The front door: every request comes in here, is measured, and is handed to the one who is meant."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from rivermouth import dialects, logs
+from rivermouth.clock import Clock
+from rivermouth.doors.chat import ChatDoor
+from rivermouth.doors.http import Disconnected, Message, Receive, Request, Scope, Send, answer, plain_failure, read_body
+from rivermouth.doors.resolve import Asked, Claims, Meant, resolve
+from rivermouth.doors.streams import StreamsDoor
+from rivermouth.errors import NotFound, TooLarge
+from rivermouth.metrics import Metrics
+from rivermouth.settings import Settings
+
+
+class Front:
+    """Resolves and dispatches; one line in the log for each request, after it."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        claims: Claims,
+        chat: ChatDoor,
+        streams: StreamsDoor,
+        siblings: Mapping[str, Any],
+        own: Any,
+        peek: Callable[[str | None], str | None],
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._settings, self._claims, self._chat, self._streams = settings, claims, chat, streams
+        self._siblings, self._own, self._peek = siblings, own, peek
+        self._clock, self._metrics = clock, metrics
+        self._own_paths = frozenset(route.path for route in own.routes)
+        self._dialects = {name: dialects.load(name) for name in dialects.names()}
+        self._chat_paths = {(name, route.path) for name, dialect in self._dialects.items() for route in dialect.ROUTES}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI entry."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        request = Request(scope, pinned=scope.get("pinned"))
+        began = self._clock.monotonic()
+        try:
+            await self._dispatch(request, receive, send)
+        finally:
+            self._note(request, self._clock.monotonic() - began)
+
+    async def _dispatch(self, request: Request, receive: Receive, send: Send) -> None:
+        if request.path in self._own_paths:
+            request.seen.kind = request.path
+            await self._pass_on(self._own, request, request.path, receive, send)
+        elif request.path.startswith("/streams/"):
+            await self._streams.serve(request, receive, send)
+        else:
+            await self._for_a_system(request, receive, send)
+
+    async def _for_a_system(self, request: Request, receive: Receive, send: Send) -> None:
+        too_large: TooLarge | None = None
+        try:
+            request.body = await read_body(receive, request.headers, self._settings.limits.body_bytes)
+        except Disconnected:
+            request.seen.status = 499
+            return
+        except TooLarge as error:
+            too_large = error
+        system, path = self._meant(request)
+        if system is None:
+            await answer(request, send, plain_failure(NotFound(f"nothing is at {request.path[:200]}", what="path")))
+            return
+        request.seen.dialect = system
+        if too_large is not None:
+            await answer(request, send, self._dialects[system].failure(too_large, path), CLOSE)
+        elif (system, path) in self._chat_paths:
+            await self._chat.serve(request, self._dialects[system], system, path, receive, send)
+        else:
+            await self._for_a_sibling(request, system, path, send)
+
+    async def _for_a_sibling(self, request: Request, system: str, path: str, send: Send) -> None:
+        request.seen.kind = "sibling"
+        request.scope.setdefault("state", {})["request"] = request
+        await self._pass_on(self._siblings[system], request, path, _replay(request.body), send)
+
+    def _meant(self, request: Request) -> Meant:
+        asked = Asked(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            accept=request.headers.get("accept", ""),
+            bearer=(request.authorization or "")[:7].lower() == "bearer ",
+            credential=self._peek(request.authorization),
+            pinned=request.pinned,
+        )
+        if self._claims.shared(request.path, request.method):
+            asked = msgspec.structs.replace(asked, body=request.json_object())
+        return resolve(asked, self._claims, self._settings.default_dialects)
+
+    async def _pass_on(self, app: Any, request: Request, path: str, receive: Receive, send: Send) -> None:
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                request.seen.status = message["status"]
+            else:
+                request.seen.bytes += len(message.get("body", b""))
+            await send(message)
+
+        scope = {**request.scope, "path": path, "raw_path": path.encode(), "root_path": ""}
+        await app(scope, receive, noting)
+
+    def _note(self, request: Request, seconds: float) -> None:
+        seen = request.seen
+        self._metrics.request(dialect=seen.dialect or "none", route=seen.kind, status=seen.status)
+        logs.request_line(
+            method=request.method,
+            path=request.path,
+            status=seen.status,
+            seconds=seconds,
+            dialect=seen.dialect,
+            bytes_sent=seen.bytes,
+            principal=seen.principal,
+        )
+
+
+CLOSE = [(b"connection", b"close")]
+"""What remains of a body that is too large is not read, so the connection cannot be used again."""
+
+
+def _replay(body: bytes) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    return receive

@@ -1,0 +1,138 @@
+"""What every door needs of a request and an answer: the body with its cap, headers, cookies, and one way to answer."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from rivermouth.dialects import Answer
+from rivermouth.errors import BadRequest, RivermouthError, TooLarge, TooMany
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+
+JSON = "application/json"
+COOKIE = "rivermouth_client"
+
+
+class Seen(msgspec.Struct):
+    """What the request's log line will say; doors fill it in."""
+
+    dialect: str | None = None
+    principal: str | None = None
+    run: str | None = None
+    status: int = 0
+    bytes: int = 0
+    kind: str = "other"
+
+
+class Request:
+    """One HTTP request. headers: lower-case names. query: the last value of each name."""
+
+    __slots__ = ("address", "body", "headers", "method", "path", "pinned", "query", "scope", "seen")
+
+    def __init__(self, scope: Scope, *, pinned: str | None) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        self.address: str = scope["client"][0] if scope.get("client") else "unknown"
+        self.pinned = pinned
+        self.body = b""
+        self.seen = Seen()
+
+    @property
+    def authorization(self) -> str | None:
+        """The Authorization header."""
+        return self.headers.get("authorization")
+
+    @property
+    def cookie(self) -> str | None:
+        """The value of our cookie, if the client sent one."""
+        try:
+            jar = SimpleCookie(self.headers.get("cookie", ""))
+        except CookieError:
+            return None
+        return jar[COOKIE].value if COOKIE in jar else None
+
+    def json_object(self) -> Mapping[str, Any] | None:
+        """The body as a JSON object; None where it is none."""
+        try:
+            decoded = msgspec.json.decode(self.body) if self.body else None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return decoded if isinstance(decoded, dict) else None
+
+
+class Disconnected(Exception):
+    """The client went away before its request was whole."""
+
+
+async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
+    """The whole body. Raises: TooLarge past `limit` bytes (before reading it, where its length is declared),
+    Disconnected."""
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise TooLarge(f"the body is {declared} bytes; the limit is {limit}")
+    pieces, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > limit:
+            raise TooLarge(f"the body is larger than the limit of {limit} bytes")
+        if not message.get("more_body"):
+            return b"".join(pieces)
+
+
+async def answer(request: Request, send: Send, what: Answer, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Send an answer that is not a stream."""
+    body = b"" if request.method == "HEAD" else what.body
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in what.headers.items()]
+    if not any(name == b"content-type" for name, _ in headers) and what.body:
+        headers.append((b"content-type", JSON.encode()))
+    if what.status not in (204, 304):
+        headers.append((b"content-length", str(len(what.body)).encode()))
+    request.seen.status, request.seen.bytes = what.status, len(body)
+    await send({"type": "http.response.start", "status": what.status, "headers": [*headers, *extra]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def plain_failure(error: RivermouthError) -> Answer:
+    """The server's own error shape, for what belongs to no dialect: `{"error": {"code", "message"}}`."""
+    return Answer(
+        error.status, retry_headers(error), to_json({"error": {"code": error.code, "message": error.message}})
+    )
+
+
+def retry_headers(error: RivermouthError) -> dict[str, str]:
+    """`Retry-After` in whole seconds, where the error knows; `Allow`, where it is about the method."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, -int(-error.retry_after // 1)))
+    if isinstance(error, TooMany) and error.limit:
+        headers |= {"X-RateLimit-Limit": str(error.limit), "X-RateLimit-Remaining": "0"}
+        headers["X-RateLimit-Reset"] = str(int(error.reset))
+    if isinstance(allow := getattr(error, "allow", None), tuple):
+        headers["Allow"] = ", ".join(allow)
+    return headers
+
+
+def to_json(value: Any) -> bytes:
+    """Compact JSON in pure ASCII, so that no client can tear a character."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def whole_number(text: str, name: str) -> int:
+    """A query's or header's number. Raises: BadRequest."""
+    if not text.isdecimal() or not text.isascii() or len(text) > 15:
+        raise BadRequest(f"{name} is {text[:50]!r}; it must be a whole number from 0", field=name)
+    return int(text)

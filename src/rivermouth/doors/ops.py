@@ -1,0 +1,70 @@
+"""For whoever runs the server: is it alive, is it ready, how is it doing, where is what."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+import rivermouth
+from rivermouth.errors import RivermouthError
+from rivermouth.metrics import CONTENT_TYPE, Metrics
+
+Check = Callable[[], Awaitable[str]]
+"""Says in one line what answers there, or raises."""
+
+POINTERS = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health", "ready": "/ready", "metrics": "/metrics"}
+
+
+def routes(checks: Mapping[str, Check], metrics: Metrics, *, timeout: float = 5.0) -> list[Route]:
+    """`/`, `/health`, `/ready`, `/metrics`. timeout: seconds after which a check counts as failed."""
+
+    async def answer_ready(_: Request) -> Response:
+        return await ready(checks, timeout)
+
+    def answer_metrics(_: Request) -> Response:
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE)
+
+    return [
+        Route("/", index),
+        Route("/health", health),
+        Route("/ready", answer_ready),
+        Route("/metrics", answer_metrics),
+    ]
+
+
+async def health(_: Request) -> Response:
+    """`OK` as long as the process answers at all. Source: ares.md, siblings."""
+    return PlainTextResponse("OK", headers={"Cache-Control": "no-store"})
+
+
+async def index(_: Request) -> Response:
+    """What this is and where to go on."""
+    return _json({"name": "rivermouth", "version": rivermouth.__version__, **POINTERS})
+
+
+async def ready(checks: Mapping[str, Check], timeout: float) -> Response:
+    """200 where every check passes, else 503; `checks` says which, and what is wrong, without any secret."""
+    results = await asyncio.gather(*(_result(check, timeout) for check in checks.values()))
+    all_good = all(result["ok"] for result in results)
+    body = {"ready": all_good, "checks": dict(zip(checks, results, strict=True))}
+    return _json(body, status=200 if all_good else 503)
+
+
+async def _result(check: Check, timeout: float) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(timeout):
+            return {"ok": True, "detail": await check()}
+    except TimeoutError:
+        return {"ok": False, "detail": f"no answer within {timeout:g} s"}
+    except RivermouthError as error:
+        return {"ok": False, "code": error.code, "detail": error.message}
+    except Exception as error:  # noqa: BLE001, the door: a broken check is an answer here, and its words stay inside
+        return {"ok": False, "code": "internal", "detail": type(error).__name__}
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(body), status, {"Cache-Control": "no-store"}, "application/json")

@@ -1,0 +1,1 @@
+"""The small endpoints that each system's clients need around chat."""

@@ -1,0 +1,209 @@
+"""Who may ask now: requests counted in moving windows, per credential or address, and in quotas of a day and a month.
+
+Windows come from `settings.limits` in the notation of the library `limits`, whose strategy is used over a storage that has
+the shape of its Redis one.
+"""
+
+import math
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Literal
+
+import msgspec
+from limits import RateLimitItem, parse_many
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+
+from rivermouth.clock import Clock
+from rivermouth.engine.auth import Principal
+from rivermouth.errors import TooMany
+from rivermouth.settings import LimitSettings
+from rivermouth.stores import Rows
+
+Route = Literal["chat", "stream", "login", "register"]
+UNLIMITED = "unlimited"
+# Source: the contract of ares, "Errors".
+QUOTA_WORDS = {"day": "Daily rate limit exceeded", "month": "Monthly request quota exceeded"}
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """What is left after a request that was let in, in the window that has least: for the X-RateLimit-* headers.
+
+    limit: requests per window; reset: seconds since the epoch at which the oldest request leaves the window.
+    """
+
+    limit: int
+    remaining: int
+    reset: float
+    scope: str
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """Windows that hold for one caller on one route. who: whose requests are counted together."""
+
+    name: str
+    who: str
+    windows: str
+
+
+class Limiter:
+    """Counts and refuses. One for the whole server."""
+
+    def __init__(
+        self, settings: LimitSettings, rows: Rows, clock: Clock, storage: "MemoryStorage | None" = None
+    ) -> None:
+        self._settings, self._rows, self._clock = settings, rows, clock
+        self._windows = MovingWindowRateLimiter(storage or Windows(clock))
+
+    async def admit(self, system: str, route: Route, who: Principal | str, cost: int = 1) -> Allowance | None:
+        """Count a request of `who` (for login and register, an address); None where nothing limits it.
+
+        A refused request is counted nowhere. Raises: TooMany, with the time until it makes sense to ask again.
+        """
+        if not self._settings.enabled:
+            return None
+        rules = _rules(self._settings, system, route, who)
+        checks = [(item, rule) for rule in rules for item in _windows(rule.windows)]
+        for item, rule in checks:
+            if not await self._windows.test(item, rule.name, rule.who, cost=cost):
+                raise await self._refused(item, rule)
+        quota = await self._use_quota(system, route, who, cost)
+        for item, rule in checks:
+            await self._windows.hit(item, rule.name, rule.who, cost=cost)
+        left = [await self._left(item, rule) for item, rule in checks] + ([quota] if quota else [])
+        return min(left, key=lambda one: one.remaining, default=None)
+
+    async def _left(self, item: RateLimitItem, rule: Rule) -> Allowance:
+        stats = await self._windows.get_window_stats(item, rule.name, rule.who)
+        return Allowance(item.amount, max(0, stats.remaining), stats.reset_time, item.GRANULARITY.name)
+
+    async def _refused(self, item: RateLimitItem, rule: Rule) -> TooMany:
+        left = await self._left(item, rule)
+        wait = max(1.0, math.ceil(left.reset - self._clock.now()))
+        return TooMany(
+            f"Too many requests: {item.amount} per {_span(item)} are allowed; try again in {wait:.0f} s",
+            retry_after=wait,
+            limit=item.amount,
+            reset=left.reset,
+            scope=item.GRANULARITY.name,
+        )
+
+    async def _use_quota(self, system: str, route: Route, who: Principal | str, cost: int) -> Allowance | None:
+        if system != "ares" or route not in ("chat", "stream") or isinstance(who, str):
+            return None
+        limits = self._settings.ares.get(who.tier)
+        if limits is None or who.kind == "anonymous":
+            return None
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        used = await self._rows.use_quota(quota_key(who), f"{now:%Y-%m-%d}", f"{now:%Y-%m}", limits, cost)
+        ends = {"day": _next_day(now), "month": _next_month(now)}
+        if used.exceeded is not None:
+            raise TooMany(
+                QUOTA_WORDS[used.exceeded],
+                retry_after=max(1.0, math.ceil(ends[used.exceeded] - now.timestamp())),
+                limit=limits[1] if used.exceeded == "day" else limits[0],
+                reset=ends[used.exceeded],
+                scope=used.exceeded,
+            )
+        month = Allowance(limits[0], limits[0] - used.month, ends["month"], "month")
+        day = Allowance(limits[1], limits[1] - used.day, ends["day"], "day")
+        return min(month, day, key=lambda one: one.remaining)
+
+
+def quota_key(principal: Principal) -> str:
+    """Under which id a principal's requests are counted: a key's own, else the account's, so that a new login resets
+    nothing."""
+    if principal.kind in ("token", "key") and principal.credential is not None:
+        return principal.credential
+    return principal.id
+
+
+def _rules(settings: LimitSettings, system: str, route: Route, who: Principal | str) -> list[Rule]:
+    address = f"addr:{who if isinstance(who, str) else who.address}"
+    if route in ("login", "register"):
+        return [Rule(f"{system}-{route}", address, settings.login if route == "login" else settings.register_)]
+    if system == "ares":
+        return [Rule("ares", address, settings.ares_address)]
+    if system == "session":
+        return [
+            Rule(f"session-{route}", address, settings.session_stream if route == "stream" else settings.session_chat)
+        ]
+    if isinstance(who, str):
+        return []
+    # Without a credential it is the address that counts: a cookie is thrown away too easily.
+    caller = address if who.kind == "anonymous" else quota_key(who)
+    if system == "wisqu":
+        # `unlimited` is a tier of its own here, with 1000 a minute: see the contract of wisqu.
+        amount = settings.wisqu.get(who.tier, settings.wisqu.get("free"))
+        return [] if amount is None else [Rule("wisqu", caller, f"{amount}/minute")]
+    windows = {"knowbase": settings.knowbase, "smarttalk": settings.smarttalk}.get(system)
+    return [] if windows is None or who.tier == UNLIMITED else [Rule(system, caller, windows)]
+
+
+class Windows(MemoryStorage):
+    """Moving windows in this process, by the server's own clock.
+
+    Rejected: the library's own memory storage, which on every request looks through every key it holds, each in a thread.
+    """
+
+    STORAGE_SCHEME = None  # type: ignore[assignment]
+    SWEEP = 4096
+    """Keys added between two looks for those that are over."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._times: dict[str, tuple[deque[float], int]] = {}
+        self._sweep_at = self.SWEEP
+
+    async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Add `amount` entries to the window, all or none."""
+        times = self._window(key, expiry)
+        if len(times) + amount > limit:
+            return False
+        times.extend([self._clock.now()] * amount)
+        return True
+
+    async def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        """When the oldest entry of the window was made, and how many there are."""
+        times = self._window(key, expiry)
+        return (times[0] if times else self._clock.now()), len(times)
+
+    def _window(self, key: str, expiry: int) -> deque[float]:
+        if key not in self._times:
+            self._sweep()
+            self._times[key] = (deque(), expiry)
+        times = self._times[key][0]
+        start = self._clock.now() - expiry
+        while times and times[0] <= start:
+            times.popleft()
+        return times
+
+    def _sweep(self) -> None:
+        if len(self._times) < self._sweep_at:
+            return
+        now = self._clock.now()
+        self._times = {
+            key: (times, expiry) for key, (times, expiry) in self._times.items() if times and times[-1] > now - expiry
+        }
+        self._sweep_at = len(self._times) + self.SWEEP
+
+
+@cache
+def _windows(text: str) -> tuple[RateLimitItem, ...]:
+    return tuple(parse_many(text))
+
+
+def _span(item: RateLimitItem) -> str:
+    name = item.GRANULARITY.name
+    return name if item.multiples == 1 else f"{item.multiples} {name}s"
+
+
+def _next_day(now: datetime) -> float:
+    return (now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)).timestamp()
+
+
+def _next_month(now: datetime) -> float:
+    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return (first + timedelta(days=32)).replace(day=1).timestamp()

@@ -1,0 +1,373 @@
+"""Runs: begun by a request, followed by anybody who may, ended exactly once.
+
+Three verbs, never mixed up: *detach* (a watcher goes away), *stop* (somebody says so), *expire* (nobody came back within
+the run's grace period). A run belongs to nobody's connection: it is a task of this engine that writes a log.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from rivermouth.clock import Clock
+from rivermouth.engine.auth import Principal
+from rivermouth.engine.context import estimate, model_messages
+from rivermouth.engine.turn import Turn, closing
+from rivermouth.errors import (
+    BadRequest,
+    Internal,
+    Interrupted,
+    NotFound,
+    Problem,
+    RivermouthError,
+    Unavailable,
+    problem_of,
+)
+from rivermouth.events import MessageSaved, Outcome, RunEnded, RunStarted
+from rivermouth.messages import ChatRequest, Message, Reply, fold
+from rivermouth.providers import Finish, ModelRequest, Provider
+from rivermouth.settings import Agent, Settings
+from rivermouth.stores import Rows, StoredMessage
+from rivermouth.stores.event_log import Log, RunLog
+
+logger = structlog.get_logger("rivermouth.runs")
+
+
+class Grace(msgspec.Struct, frozen=True):
+    """What happens when nobody listens any more: None goes on, else expire after so many seconds (0: at once)."""
+
+    seconds: float | None
+
+
+def grace_of(text: str) -> Grace:
+    """`continue`, `cancel` or `cancel_after=SECONDS`. Raises: BadRequest."""
+    verb, _, value = text.strip().partition("=")
+    if verb == "continue" and not value:
+        return Grace(None)
+    if verb == "cancel" and not value:
+        return Grace(0.0)
+    try:
+        seconds = float(value) if verb == "cancel_after" else -1.0
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        raise BadRequest(
+            f"X-On-Disconnect is {text!r}; it may be continue, cancel or cancel_after=SECONDS", field="X-On-Disconnect"
+        )
+    return Grace(seconds)
+
+
+class Observer(Protocol):
+    """What the engine tells those who count."""
+
+    def run_began(self, started: RunStarted) -> None:
+        """A run is alive."""
+
+    def run_ended(self, reply: Reply) -> None:
+        """A run has ended; the reply is its whole log, folded."""
+
+    def upstream_cancelled(self, seconds: float) -> None:
+        """A stop took so long to close the connection to the model."""
+
+
+class Run:
+    """A live run of this process."""
+
+    def __init__(self, log: RunLog, grace: Grace) -> None:
+        self.log = log
+        self.grace = grace
+        self.answered = asyncio.Event()
+        """Set once the model has accepted the call, or the run has ended."""
+        self.viewers = 0
+        self.expiry: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.call: asyncio.Task[Finish] | None = None
+        self.cut: Outcome | None = None
+        """How the run is to end early, once somebody said so."""
+
+    @property
+    def id(self) -> str:
+        return self.log.started.run
+
+    def end_early(self, outcome: Outcome) -> bool:
+        """Cancel the call upstream; False where the run is ending already."""
+        if self.cut is not None or (self.call is not None and self.call.done()):
+            return False
+        self.cut = outcome
+        if self.call is not None:
+            self.call.cancel()
+        return True
+
+
+class Runs:
+    """All live runs of this process; starts, finds and ends them."""
+
+    def __init__(
+        self, *, settings: Settings, log: Log, rows: Rows, provider: Provider, clock: Clock, observer: Observer
+    ) -> None:
+        self._settings, self._log, self._rows, self._provider = settings, log, rows, provider
+        self._clock, self._observer = clock, observer
+        self.live: dict[str, Run] = {}
+        self.draining = False
+
+    async def start(
+        self,
+        request: ChatRequest,
+        principal: Principal,
+        *,
+        dialect: str,
+        name_conversation: Callable[[str, int, str], str],
+        grace: Grace,
+    ) -> Run:
+        """Begin an answer; its `RunStarted` is on its way into the log when this returns.
+
+        Raises: NotFound (agent, conversation, file, collection), Unavailable while shutting down.
+        """
+        if self.draining:
+            raise Unavailable("the server is shutting down", retry_after=1)
+        _refuse_files(request)
+        key, agent = agent_for(self._settings, dialect, request.agent)
+        at, unique = self._clock.now(), self._clock.new_id()
+        question = StoredMessage(
+            id=self._clock.new_id(), conversation="", role="user", text=request.message, created=at
+        )
+        turn = await self._rows.open_turn(
+            system=dialect,
+            owners=principal.owners,
+            key=request.conversation or request.conversation_key,
+            must_exist=request.conversation is not None and request.conversation_must_exist,
+            new_key=name_conversation(principal.name, int(at), unique),
+            meta={},
+            message=question,
+            history_limit=self._settings.runs.history_messages,
+        )
+        started = RunStarted(
+            at=at,
+            run=self._clock.new_run_id(),
+            dialect=dialect,
+            conversation=turn.conversation.key,
+            message=self._clock.new_id(),
+            user_message=question.id,
+            owner=principal.id,
+            user=principal.name,
+            agent=key,
+            model=self._model_name(request, agent),
+            options=request.options,
+            conversation_row=turn.conversation.id,
+        )
+        run = self.live[started.run] = Run(self._log.start(started), grace)
+        self._observer.run_began(started)
+        work = self._play(run, request, agent, turn.history)
+        run.task = asyncio.create_task(work, name=f"run {started.run}")
+        return run
+
+    async def find(self, run_id: str) -> RunLog:
+        """The log of a run, live or finished. Raises: NotFound, Gone."""
+        log = await self._log.find(run_id)
+        if log is None:
+            raise no_such_run()
+        return log
+
+    async def stop(self, run_id: str) -> tuple[RunLog, bool]:
+        """Stop a run; returns its log once it has ended, and whether it was over or stopped before. Raises: NotFound."""
+        log = await self.find(run_id)
+        run = self.live.get(run_id)
+        if run is None:
+            return log, True
+        already = not self._end_early(run, "stopped")
+        async for _ in log.watch(log.committed):
+            pass
+        return log, already
+
+    @contextmanager
+    def watching(self, log: RunLog) -> Iterator[None]:
+        """While inside, somebody listens to the run; when the last one leaves, its grace period begins."""
+        run = self.live.get(log.started.run)
+        if run is None:
+            yield
+            return
+        run.viewers += 1
+        if run.expiry is not None:
+            run.expiry.cancel()
+            run.expiry = None
+        try:
+            yield
+        finally:
+            run.viewers -= 1
+            self._maybe_expire(run)
+
+    async def recover(self, unfinished: list[RunLog]) -> None:
+        """End every run that a crash left open: the partial answer is saved, and its log gets its `RunEnded`."""
+        for log in unfinished:
+            for event in closing(log.events, self._clock.now()):
+                log.append(event)
+            await self._end(log, "interrupted", problem_of(Interrupted(INTERRUPTED)))
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new runs; let the live ones finish for so long, then end the rest `interrupted`."""
+        self.draining = True
+        tasks = {run.task for run in self.live.values() if run.task}
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        for run in list(self.live.values()):
+            self._end_early(run, "interrupted")
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+
+    def _maybe_expire(self, run: Run) -> None:
+        if run.viewers or run.id not in self.live or run.grace.seconds is None:
+            return
+        loop = asyncio.get_running_loop()
+        run.expiry = loop.call_later(run.grace.seconds, self._end_early, run, "stopped")
+
+    def _end_early(self, run: Run, outcome: Outcome) -> bool:
+        began = self._clock.monotonic()
+        cut = run.end_early(outcome)
+        if cut and run.call is not None:
+            run.call.add_done_callback(lambda _: self._observer.upstream_cancelled(self._clock.monotonic() - began))
+        return cut
+
+    async def _play(self, run: Run, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> None:
+        log, estimated, finish = run.log, 0, Finish("stop")
+        turn = Turn(log, self._clock.now, steps=request.steps, on_answer=run.answered.set)
+        outcome: Outcome = "completed"
+        problem: Problem | None = None
+        try:
+            if request.search:
+                turn.searched(request.message)
+            messages = await self._messages(request, agent, history)
+            estimated = estimate(messages)
+            finish = await self._call(run, turn, self._model_request(log.started, request, agent, messages))
+        except asyncio.CancelledError:
+            outcome = run.cut or "interrupted"
+        except RivermouthError as error:
+            outcome, problem = "failed", problem_of(error)
+        except Exception:
+            logger.exception("run_broke", run=run.id)
+            outcome, problem = "failed", problem_of(Internal("something went wrong on our side; it has been logged"))
+        if outcome == "interrupted":
+            problem = problem_of(Interrupted(INTERRUPTED))
+        reason = finish.reason if outcome == "completed" else "stopped"
+        turn.close(reason, estimated_prompt=estimated, model=finish.model or log.started.model)
+        await self._end(log, outcome, problem)
+        await self._leave(run)
+
+    async def _call(self, run: Run, turn: Turn, request: ModelRequest) -> Finish:
+        """The model's call, as a task of its own: a stop cancels the call and never the work that ends the log."""
+        if run.cut is not None:
+            raise asyncio.CancelledError
+        run.call = asyncio.create_task(self._provider.stream(request, turn), name=f"call {run.id}")
+        return await run.call
+
+    async def _messages(self, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> list[Message]:
+        return await model_messages(
+            request.system_prompt if request.system_prompt is not None else agent.instructions,
+            history,
+            request.message,
+            context_tokens=self._provider.context_tokens,
+            answer_tokens=request.max_tokens or agent.max_tokens,
+            count=self._provider.count,
+        )
+
+    async def _end(self, log: RunLog, outcome: Outcome, problem: Problem | None) -> None:
+        """Save the answer and write the log's last events."""
+        reply = fold(log.events)
+        if reply.text or outcome in ("completed", "stopped"):
+            saved = await self._save(reply, outcome)
+            if saved and outcome in ("completed", "stopped"):
+                log.append(MessageSaved(self._clock.now(), log.started.message, log.started.user_message))
+        log.append(RunEnded(self._clock.now(), outcome, problem))
+        log.hurry()
+        self._observer.run_ended(fold(log.events))
+
+    async def _save(self, reply: Reply, outcome: Outcome) -> bool:
+        try:
+            return await self._rows.save_answer(_answer(reply, outcome, self._clock.now()))
+        except RivermouthError:
+            return False
+        except Exception:
+            logger.exception("answer_not_saved", run=reply.started.run)
+            return False
+
+    async def _leave(self, run: Run) -> None:
+        """Once its end is committed, the run is over; if the log has failed it is over as well."""
+        with suppress(Unavailable):
+            async for _ in run.log.watch(run.log.committed):
+                pass
+        run.answered.set()
+        self.live.pop(run.id, None)
+        if run.expiry is not None:
+            run.expiry.cancel()
+
+    def _model_name(self, request: ChatRequest, agent: Agent) -> str:
+        if request.model is not None and request.model in self._settings.model.choices:
+            return request.model
+        return agent.model or self._settings.model.name or ""
+
+    def _model_request(
+        self, started: RunStarted, request: ChatRequest, agent: Agent, messages: list[Message]
+    ) -> ModelRequest:
+        limits = [tokens for tokens in (request.max_tokens, agent.max_tokens) if tokens is not None]
+        return ModelRequest(
+            messages=messages,
+            model=started.model,
+            owner=started.owner,
+            temperature=request.temperature if request.temperature is not None else agent.temperature,
+            max_tokens=min(limits, default=None),
+        )
+
+
+INTERRUPTED = "the server stopped before the answer was complete; what had come is kept"
+
+
+def no_such_run() -> NotFound:
+    """The same for what does not exist and for what is somebody else's."""
+    return NotFound("there is no such stream", what="run")
+
+
+def may_follow(started: RunStarted, owners: tuple[str, ...]) -> bool:
+    """Whether a caller with these ids may read the run: its owner; anybody who knows the id, where it is nobody's account."""
+    return started.owner in owners or started.owner.startswith(("addr:", "anon:"))
+
+
+def agent_for(settings: Settings, dialect: str, name: str | None) -> tuple[str, Agent]:
+    """The agent of that name, or the default one. Raises: NotFound.
+
+    Smarttalk's published sample names a model that only its author has: while the configuration has no `cm_` agent of its
+    own, any such name is the default agent.
+    """
+    if name is None:
+        return settings.default_agent, settings.agents[settings.default_agent]
+    if name in settings.agents:
+        return name, settings.agents[name]
+    if dialect == "smarttalk" and not any(key.startswith("cm_") and key != "cm_default" for key in settings.agents):
+        return "cm_default", settings.agents["cm_default"]
+    raise NotFound(f"there is no agent named {name[:100]!r}", what="agent")
+
+
+def _refuse_files(request: ChatRequest) -> None:
+    if request.file_ids:
+        raise NotFound(f"there is no file {request.file_ids[0][:100]!r}", what="file")
+    if request.collection_id:
+        raise NotFound(f"there is no collection {request.collection_id[:100]!r}", what="collection")
+
+
+def _answer(reply: Reply, outcome: Outcome, at: float) -> StoredMessage:
+    usage = reply.usage
+    return StoredMessage(
+        id=reply.started.message,
+        conversation=reply.started.conversation_row,
+        role="assistant",
+        text=reply.text,
+        created=at,
+        run=reply.started.run,
+        sources=reply.sources,
+        outcome=outcome,
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else None,
+        usage_origin=usage.origin if usage else None,
+        model=(usage.model if usage else "") or reply.started.model,
+    )

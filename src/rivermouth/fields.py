@@ -1,0 +1,66 @@
+"""What a setting may look like: the types of its value, and the words that say what would fit."""
+
+import ipaddress
+import re
+from typing import Annotated, NamedTuple
+
+import limits
+from pydantic import AfterValidator, Field, SecretStr
+
+SYSTEMS = ("knowbase", "ares", "wisqu", "session", "smarttalk")
+
+
+class Listener(NamedTuple):
+    """A further address to listen on, that serves one system alone."""
+
+    host: str
+    port: int
+    system: str
+
+
+def listener(text: str) -> Listener:
+    """`127.0.0.1:3000=ares`, or `[::1]:3000=ares`, in its parts. Raises: ValueError."""
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:=\[\]]+):(\d{1,5})=(\w+)", text)
+    if match is None or int(match[2]) > 65535:
+        raise ValueError("a listener is HOST:PORT=SYSTEM, such as 127.0.0.1:3000=ares")
+    if match[3] not in SYSTEMS:
+        raise ValueError(f"there is no system {match[3]!r}; there are {', '.join(SYSTEMS)}")
+    return Listener(match[1].strip("[]"), int(match[2]), match[3])
+
+
+def _listeners(entries: tuple[str, ...]) -> tuple[str, ...]:
+    taken = [found[:2] for found in map(listener, entries) if found.port]
+    for host, port in taken:
+        if taken.count((host, port)) > 1:
+            raise ValueError(f"{host}:{port} is listed twice")
+    return entries
+
+
+def _networks(entries: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in entries:
+        ipaddress.ip_network(entry, strict=False)
+    return entries
+
+
+def _rate(text: str) -> str:
+    try:
+        limits.parse_many(text)
+    except ValueError:
+        raise ValueError("a rate is a number and a unit, such as 20/minute or 20/minute;200/hour") from None
+    return text
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < 32:
+        raise ValueError("a secret has at least 32 characters")
+    return value
+
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Pause = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
+Rate = Annotated[str, AfterValidator(_rate)]
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
+Listeners = Annotated[tuple[str, ...], AfterValidator(_listeners)]
+Networks = Annotated[tuple[str, ...], AfterValidator(_networks)]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]

@@ -1,0 +1,111 @@
+"""One line for each request and one for each run, to stderr: for people, or as JSON.
+
+Nothing is logged per token. No line ever holds a credential, a query (a stream's ticket is in one) or a text of anybody's.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from rivermouth.messages import Reply
+from rivermouth.settings import Price, Settings
+
+EXPECTED = "ASGI callable returned without completing response."
+"""What uvicorn says when a failed `ares` stream is broken off: byte rule 9 asks for just that."""
+
+
+def configure(settings: Settings) -> None:
+    """Send all log lines, ours and those of libraries, to stderr in the chosen form. Calling it again replaces that."""
+    json = settings.log_format == "json"
+    level = getattr(logging, settings.log_level.upper())
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.format_exc_info if json else structlog.processors.StackInfoRenderer(),
+    ]
+    last = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[*shared, last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    _libraries(shared, last, level)
+
+
+def _libraries(shared: list[Any], last: Any, level: int) -> None:
+    """Route what libraries log through the same lines; uvicorn's access log is ours already."""
+    strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[strip, last]))
+    handler.addFilter(lambda record: record.getMessage() != EXPECTED)
+    root = logging.getLogger()
+    root.handlers, root.level = [handler], max(level, logging.WARNING)
+    for name in ("uvicorn", "uvicorn.error"):
+        library = logging.getLogger(name)
+        library.handlers, library.propagate = [], True
+        library.setLevel(logging.WARNING)
+    access = logging.getLogger("uvicorn.access")
+    access.handlers, access.propagate = [], False
+
+
+def request_line(
+    *,
+    method: str,
+    path: str,
+    status: int,
+    seconds: float,
+    dialect: str | None = None,
+    bytes_sent: int = 0,
+    principal: str | None = None,
+) -> None:
+    """One answered request. path: without its query. principal: an id, never a credential."""
+    structlog.get_logger().info(
+        "request",
+        method=method,
+        path=path.partition("?")[0],
+        status=status,
+        dialect=dialect,
+        bytes=bytes_sent,
+        seconds=round(seconds, 4),
+        principal=principal,
+    )
+
+
+def run_line(reply: Reply, prices: Mapping[str, Price]) -> None:
+    """One ended run: tokens, seconds, time to first token, tokens per second, cost."""
+    structlog.get_logger().info("run", **run_facts(reply, prices))
+
+
+def run_facts(reply: Reply, prices: Mapping[str, Price]) -> dict[str, Any]:
+    """What `run_line` tells. tokens_per_second: from the first token to the end, None where there is no such time."""
+    started, usage, ended = reply.started, reply.usage, reply.ended_at or reply.started.at
+    prompt, completion = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+    writing = ended - (reply.first_token_at or ended)
+    return {
+        "run": started.run,
+        "dialect": started.dialect,
+        "agent": started.agent,
+        "model": started.model,
+        "principal": started.owner,
+        "outcome": reply.outcome,
+        "code": reply.problem.code if reply.problem else None,
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "usage": usage.origin if usage else None,
+        "seconds": round(ended - started.at, 4),
+        "ttft": round(reply.first_token_at - started.at, 4) if reply.first_token_at else None,
+        "tokens_per_second": round(completion / writing, 2) if writing > 0 else None,
+        "cost": cost(prices, started.model, prompt, completion),
+    }
+
+
+def cost(prices: Mapping[str, Price], model: str, prompt: int, completion: int) -> float:
+    """Money for these tokens at the price for 1000 of `model`, or of `default`; 0.0 where neither has a price."""
+    price = prices.get(model) or prices.get("default")
+    if price is None:
+        return 0.0
+    return round((prompt * price.input + completion * price.output) / 1000, 8)

@@ -1,0 +1,104 @@
+"""What Prometheus may ask: counters that are raised once a request, a run or a commit, never once a token."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from rivermouth.events import RunStarted
+from rivermouth.messages import Reply
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+QUICK = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+WAITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+LONG = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
+
+
+class Metrics:
+    """The meters of one app, in a registry of its own, so that two apps in one process never share a number."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "rivermouth_requests", "Requests answered.", ["dialect", "route", "status"], registry=registry
+        )
+        self.runs = Counter("rivermouth_runs", "Runs ended.", ["dialect", "outcome"], registry=registry)
+        self.live_runs = Gauge("rivermouth_live_runs", "Runs that are going on.", registry=registry)
+        self.watchers = Gauge("rivermouth_watchers", "Clients that follow a run.", registry=registry)
+        self.ttft = Histogram(
+            "rivermouth_time_to_first_token_seconds",
+            "From a run's start to its first token.",
+            ["dialect"],
+            buckets=WAITS,
+            registry=registry,
+        )
+        self.run_seconds = Histogram(
+            "rivermouth_run_seconds", "From a run's start to its end.", ["dialect"], buckets=LONG, registry=registry
+        )
+        self.tokens = Counter(
+            "rivermouth_tokens",
+            "Tokens, by direction (prompt, completion) and by who counted them (reported, counted, estimated).",
+            ["direction", "origin"],
+            registry=registry,
+        )
+        self.upstream_errors = Counter(
+            "rivermouth_upstream_errors", "Runs that the model's server failed.", ["code"], registry=registry
+        )
+        self.upstream_cancel_seconds = Histogram(
+            "rivermouth_upstream_cancel_seconds",
+            "From a stop to the closing of the connection to the model.",
+            buckets=QUICK,
+            registry=registry,
+        )
+        self.commit_seconds = Histogram(
+            "rivermouth_commit_seconds", "One group commit of the log.", buckets=QUICK, registry=registry
+        )
+        self.commit_events = Histogram(
+            "rivermouth_commit_events", "Events in one group commit.", buckets=SIZES, registry=registry
+        )
+        self.rate_limited = Counter(
+            "rivermouth_rate_limited", "Requests refused for their number.", ["dialect"], registry=registry
+        )
+
+    def request(self, *, dialect: str, route: str, status: int) -> None:
+        """One answered request. route: the pattern (`/streams/{id}`), never the path, so that labels stay few."""
+        self.requests.labels(dialect, route, str(status)).inc()
+        if status == 429:
+            self.rate_limited.labels(dialect).inc()
+
+    def run_began(self, started: RunStarted) -> None:
+        """A run is alive until `run_ended`."""
+        self.live_runs.inc()
+
+    def run_ended(self, reply: Reply) -> None:
+        """One ended run, from its folded log."""
+        started = reply.started
+        self.live_runs.dec()
+        self.runs.labels(started.dialect, reply.outcome or "interrupted").inc()
+        if reply.ended_at is not None:
+            self.run_seconds.labels(started.dialect).observe(max(0.0, reply.ended_at - started.at))
+        if reply.first_token_at is not None:
+            self.ttft.labels(started.dialect).observe(max(0.0, reply.first_token_at - started.at))
+        if reply.usage is not None:
+            self.tokens.labels("prompt", reply.usage.origin).inc(reply.usage.prompt_tokens)
+            self.tokens.labels("completion", reply.usage.origin).inc(reply.usage.completion_tokens)
+        if reply.problem is not None and reply.problem.code.startswith("provider_"):
+            self.upstream_errors.labels(reply.problem.code).inc()
+
+    def commit(self, *, seconds: float, events: int) -> None:
+        """One group commit of the log."""
+        self.commit_seconds.observe(seconds)
+        self.commit_events.observe(events)
+
+    def upstream_cancelled(self, seconds: float) -> None:
+        """One upstream connection closed, so long after a stop was asked for."""
+        self.upstream_cancel_seconds.observe(seconds)
+
+    def exposition(self) -> bytes:
+        """All of it in Prometheus' text format, to be sent as `CONTENT_TYPE`."""
+        return generate_latest(self.registry)
+
+
+def names() -> list[str]:
+    """The names of all meters as Prometheus shows them, sorted."""
+    found = Metrics().registry.collect()
+    return sorted(f"{meter.name}_total" if meter.type == "counter" else meter.name for meter in found)

@@ -1,0 +1,34 @@
+"""One door for everything that can be dropped in: `load("dialects", "ares")`.
+
+A plug-in is a module that keeps the Protocol of its folder. It is found where it lies, in `rivermouth/<folder>/<name>.py`,
+or through the entry-point group `rivermouth.<folder>` of any installed package; built-ins have no other way in.
+"""
+
+import importlib
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Literal
+
+Folder = Literal["dialects", "providers"]
+
+
+@cache
+def names(folder: Folder) -> tuple[str, ...]:
+    """The names of all plug-ins of that folder, sorted."""
+    package = importlib.import_module(f"rivermouth.{folder}")
+    here = {info.name for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_")}
+    return tuple(sorted(here | {entry.name for entry in entry_points(group=f"rivermouth.{folder}")}))
+
+
+@cache
+def load(folder: Folder, name: str) -> ModuleType:
+    """The plug-in module. Raises: LookupError, naming those there are, where there is none of that name."""
+    if name not in names(folder):
+        raise LookupError(f"no {folder.removesuffix('s')} named {name!r}; there are: {', '.join(names(folder))}")
+    for entry in entry_points(group=f"rivermouth.{folder}", name=name):
+        plugin = entry.load()
+        assert isinstance(plugin, ModuleType), f"{entry.value} is not a module"
+        return plugin
+    return importlib.import_module(f"rivermouth.{folder}.{name}")

@@ -1,0 +1,241 @@
+"""One HTTP/1.1 connection to a model's server, and the exchange on it.
+
+    write the request · head (1xx skipped) · body · body · … · complete → kept, or closed
+
+`data_received` → httptools → `Listener.body`, all in one call: no task, queue or timer per read. Silence is noticed by one
+timer for each connection, which looks at the time of the last read and arms itself again for what is left.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import httptools
+import msgspec
+
+from rivermouth.errors import ProviderBroken, ProviderSilent
+
+MAX_HEAD = 64 * 1024
+"""Bytes of headers (or trailers, or chunk sizes) that may come without any body between them."""
+LINGER = 1.0
+"""Seconds that a body's end may take after all that matters of it has come; a connection that is slower is not kept."""
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """Seconds. connect: until connected, TLS included; first_byte: until the head is there; idle: between two reads."""
+
+    connect: float
+    first_byte: float
+    idle: float
+
+
+class Listener(Protocol):
+    """Who hears a response. May raise a `ProviderFault` from any method: the call then ends with it."""
+
+    def head(self, status: int, headers: dict[str, str]) -> None:
+        """The status line and headers (names in lower case) have come. Called once, before any `body`."""
+
+    def body(self, data: bytes) -> bool | None:
+        """A piece of the body. True: this is all that matters, do not wait for the rest."""
+
+
+class StaleConnection(ProviderBroken):
+    """A kept connection that the server had closed before our request reached it."""
+
+
+class Deaf:
+    """Hears nothing: what an idle connection holds, so that it keeps no answer alive."""
+
+    def head(self, status: int, headers: dict[str, str]) -> None:
+        """Ignored."""
+
+    def body(self, data: bytes) -> None:
+        """Ignored."""
+
+
+DEAF = Deaf()
+
+
+class Connection(asyncio.Protocol):
+    """One connection and the exchange on it; asyncio's and httptools' callbacks both end here."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        origin: tuple[bool, str, int],
+        keep: "Callable[[Connection], None]",
+        forget: "Callable[[Connection], None]",
+    ) -> None:
+        self.origin = origin
+        self.gone = loop.create_future()
+        self._loop, self._keep, self._forget = loop, keep, forget
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._listener: Listener = DEAF
+        self._used = False
+        self._heard = loop.time()
+
+    def age(self) -> float:
+        """Seconds since it last brought anything."""
+        return self._loop.time() - self._heard
+
+    async def exchange(self, request: bytes, listener: Listener, timeouts: Timeouts) -> None:
+        """Send `request` and let `listener` hear the answer. Raises: ProviderFault."""
+        if self._transport is None or self._transport.is_closing():
+            raise StaleConnection("the model's server closed the connection")
+        self._listener, self._timeouts = listener, timeouts
+        self._waiter: asyncio.Future[None] = self._loop.create_future()
+        self._reused, self._used = self._used, True
+        self._answered = self._complete = self._until_close = self._excess = False
+        self._headers: dict[str, str] = {}
+        self._head_size = self._unseen = 0
+        self._any = self._enough = False
+        self._heard, self._limit = self._loop.time(), timeouts.first_byte
+        self._parser = httptools.HttpResponseParser(self)
+        self._arm(self._limit)
+        self._transport.write(request)
+        try:
+            await self._waiter
+        except asyncio.CancelledError:
+            self._listener = DEAF
+            self.abort()
+            if not self._waiter.cancelled():
+                self._waiter.exception()  # looked at, so that asyncio does not call it lost
+            raise
+
+    def abort(self) -> None:
+        """Close at once, without flushing."""
+        self._disarm()
+        if self._transport is not None:
+            self._transport.abort()
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected, TLS included."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: parse them and hand the body on, all of it now."""
+        parser = self._parser
+        if parser is None:  # nobody asked
+            return self.abort()
+        self._heard = self._loop.time()
+        self._unseen += len(data)
+        self._any = True
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            return self._fail(error.__context__ or error)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return self._fail(ProviderBroken("the model's server sent what is not HTTP"))
+        if self._complete:
+            return self._release()
+        if self._unseen > MAX_HEAD:
+            self._fail(ProviderBroken(f"the model's server sent more than {MAX_HEAD} bytes of headers"))
+        return None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Closed, by either side."""
+        self._disarm()
+        self._forget(self)
+        if not self.gone.done():
+            self.gone.set_result(None)
+        if self._parser is None:
+            return
+        self._parser = None
+        if self._until_close and error is None:
+            self._settle(None)
+        elif self._reused and not self._any:
+            self._settle(StaleConnection("the model's server closed the connection"))
+        else:
+            self._settle(ProviderBroken("the model's server broke the connection off"))
+
+    # httptools' side
+
+    def on_message_begin(self) -> None:
+        """A response begins: ours, unless ours is complete already."""
+        self._excess = self._complete
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer, which nobody reads."""
+        self._head_size += len(name) + len(value) + 4
+        if self._head_size > MAX_HEAD:
+            raise ProviderBroken(f"the model's server sent more than {MAX_HEAD} bytes of headers")
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """The head is there; a 1xx one announces another."""
+        assert self._parser is not None
+        status = self._parser.get_status_code()
+        if self._complete or status < 200:
+            return
+        headers = self._headers
+        chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+        self._until_close = not chunked and "content-length" not in headers and status not in (204, 304)
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise ProviderBroken("the model's server compressed its answer, though it was asked not to")
+        self._answered = True
+        self._limit = self._timeouts.idle
+        self._arm(self._limit)
+        self._listener.head(status, headers)
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        self._unseen = 0
+        if self._enough or self._complete:
+            return
+        if self._listener.body(data):
+            self._enough = True
+            self._arm(LINGER)
+            self._settle(None)
+
+    def on_message_complete(self) -> None:
+        """The response is whole, or was a 1xx, after which the real one comes."""
+        if self._answered:
+            self._complete = True
+        self._headers, self._head_size = {}, 0
+
+    # the end of it
+
+    def _release(self) -> None:
+        assert self._parser is not None
+        reusable = self._parser.should_keep_alive() and not self._until_close and not self._excess
+        self._parser = None
+        self._disarm()
+        self._settle(None)
+        if reusable and self._transport is not None and not self._transport.is_closing():
+            self._keep(self)
+        else:
+            self.abort()
+
+    def _fail(self, error: BaseException) -> None:
+        self._parser = None
+        self._settle(error)
+        self.abort()
+
+    def _settle(self, error: BaseException | None) -> None:
+        self._listener = DEAF
+        if self._waiter.done():
+            return
+        if error is None:
+            self._waiter.set_result(None)
+        else:
+            self._waiter.set_exception(error)
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        left = self._heard + self._limit - self._loop.time()
+        if left > 0.001 and not self._enough:
+            return self._arm(left)
+        what = "sent nothing more" if self._answered else "gave no answer"
+        return self._fail(ProviderSilent(f"the model's server {what} for {self._limit:g} s"))

@@ -1,0 +1,251 @@
+"""A chat completion's body in, sink calls out: lines, typed chunks, and the halves of characters that some servers cut.
+
+    body · body · …  →  lines  →  `data:` of one event  →  Chunk  →  sink.text | reasoning | tool_call | usage
+
+The common event is one line, `data: {…}`, then an empty one, in one read. It takes the shortest way through here.
+Source: WHATWG HTML 9.2 for the lines (a bare CR ends none here: no model's server writes one).
+"""
+
+import json
+from typing import Any
+
+import msgspec
+
+from rivermouth.errors import ProviderBroken, ProviderFault, ProviderOverloaded
+from rivermouth.events import FinishReason
+from rivermouth.providers import Finish, Sink
+
+MAX_LINE = 1024 * 1024
+"""Bytes of one line, or of one event."""
+OVERLOADED = {"overloaded_error", "overloaded", "rate_limit_error", "rate_limit_exceeded", "server_overloaded"}
+REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+class Function(msgspec.Struct, gc=False):
+    """The called function, or a piece of it."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(msgspec.Struct, gc=False):
+    """A tool call, or a piece of it; a whole answer leaves `index` out."""
+
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+
+
+class Delta(msgspec.Struct, gc=False):
+    """What a chunk adds. vLLM and DeepSeek say `reasoning_content`, newer vLLM, Ollama and OpenRouter `reasoning`."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class Choice(msgspec.Struct, gc=False):
+    """One answer; `message` where the server does not stream."""
+
+    delta: Delta | None = None
+    finish_reason: str | None = None
+    message: Delta | None = None
+
+
+class Usage(msgspec.Struct, gc=False):
+    """Tokens, as the server counts them."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Chunk(msgspec.Struct, gc=False):
+    """An event. Only what is needed is decoded."""
+
+    choices: list[Choice] | None = None
+    usage: Usage | None = None
+    error: Any = None
+
+
+class FirstChunk(Chunk, gc=False):
+    """An event before the model's name is known."""
+
+    model: str | None = None
+
+
+_decode = msgspec.json.Decoder(Chunk).decode
+_decode_first = msgspec.json.Decoder(FirstChunk).decode
+
+
+class Deltas:
+    """Hears one body. `spoke`: whether any of the answer has gone into the sink."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._text = sink.text
+        self._line = bytearray()
+        self._event: list[bytes] = []
+        self._event_size = 0
+        self._halves: dict[str, str] = {}
+        self._reason: str | None = None
+        self._called_tools = False
+        self._model: str | None = None
+        self._done = False
+        self.spoke = False
+
+    def feed(self, data: bytes) -> bool:
+        """Take the next bytes, cut anywhere; True once `[DONE]` has come. Raises: ProviderFault."""
+        if (
+            not self._line
+            and not self._event
+            and data[:6] == b"data: "
+            and data[-2:] == b"\n\n"
+            and data.count(b"\n") == 2
+        ):
+            self._dispatch(data[6:-2])
+            return self._done
+        *lines, rest = data.split(b"\n")
+        if lines:
+            lines[0] = bytes(self._line) + lines[0]
+            self._line.clear()
+        for line in lines:
+            self._take(line)
+            if self._done:
+                return True
+        self._line += rest
+        if len(self._line) > MAX_LINE:
+            raise ProviderBroken(f"the model's server sent a line of more than {MAX_LINE} bytes")
+        return False
+
+    def finish(self) -> Finish:
+        """The end of the body. Raises: ProviderFault where the answer is not complete."""
+        if not self._done:
+            self._take(bytes(self._line))
+            self._take(b"")
+        if self._reason == "error" or (self._reason is None and not self._done):
+            raise ProviderBroken("the model's server ended its answer without saying that it is complete")
+        for key in list(self._halves):
+            self._say(key, "", plain=False)
+        # Some servers end tool calls with "stop" (Ollama did until 0.5).
+        reason = REASONS.get(self._reason or "stop", "stop")
+        return Finish("tool_calls" if self._called_tools and reason == "stop" else reason, self._model)
+
+    def whole(self, body: bytes) -> Finish:
+        """The answer of a server that does not stream, as one piece. Raises: ProviderFault."""
+        self._dispatch(body)
+        self._done = self.spoke
+        return self.finish()
+
+    def _take(self, line: bytes) -> None:
+        if line[-1:] == b"\r":
+            line = line[:-1]
+        if not line:
+            if self._event:
+                payload, self._event, self._event_size = b"\n".join(self._event), [], 0
+                self._dispatch(payload)
+        elif line[:5] == b"data:":
+            self._event.append(line[6:] if line[5:6] == b" " else line[5:])
+            self._event_size += len(line)
+            if self._event_size > MAX_LINE:
+                raise ProviderBroken(f"the model's server sent an event of more than {MAX_LINE} bytes")
+
+    def _dispatch(self, payload: bytes) -> None:
+        if payload[:6] == b"[DONE]":
+            self._done = True
+            return
+        exact = True
+        try:
+            chunk = _decode(payload) if self._model else _decode_first(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if not payload.strip():  # some servers keep the connection warm with empty events
+                return
+            chunk, exact = _decode_leniently(payload), False
+        if chunk.choices and chunk.error is None:
+            choice = chunk.choices[0]
+            if choice.finish_reason is not None:
+                self._reason = choice.finish_reason
+            if (delta := choice.delta or choice.message) is not None:
+                self._add(delta, exact=exact)
+        elif chunk.usage is None or chunk.error is not None:
+            _look_for_error(payload, chunk)
+        if chunk.usage is not None:
+            self._count(chunk.usage)
+        if not self._model and type(chunk) is FirstChunk:
+            self._model = chunk.model
+
+    def _add(self, delta: Delta, *, exact: bool) -> None:
+        """exact: as msgspec read it, so there is no half of a character in it."""
+        plain = exact and not self._halves
+        if reasoning := delta.reasoning_content or delta.reasoning:
+            self._say("reasoning", reasoning, plain=plain)
+        if content := delta.content:
+            if plain:
+                self.spoke = True
+                self._text(content)
+            else:
+                self._say("text", content, plain=False)
+        if delta.tool_calls:
+            self._add_tools(delta.tool_calls)
+
+    def _count(self, usage: Usage) -> None:
+        if usage.prompt_tokens is not None and usage.completion_tokens is not None:
+            self._sink.usage(usage.prompt_tokens, usage.completion_tokens)
+
+    def _add_tools(self, calls: list[ToolCall]) -> None:
+        self._called_tools = self.spoke = True
+        for place, call in enumerate(calls):
+            function = call.function or Function()
+            index = place if call.index is None else call.index
+            arguments = _mend(function.arguments or "")
+            self._sink.tool_call(index, call.id or None, function.name or None, arguments)
+
+    def _say(self, key: str, piece: str, *, plain: bool) -> None:
+        """Pass a piece on, holding back the high half of a character whose low half is in the next one."""
+        text = piece if plain else self._halves.pop(key, "") + piece
+        if not plain and piece and "\ud800" <= text[-1] <= "\udbff":
+            text, self._halves[key] = text[:-1], text[-1]
+        if text:
+            self.spoke = True
+            (self._sink.text if key == "text" else self._sink.reasoning)(text if plain else _mend(text))
+
+
+def _mend(text: str) -> str:
+    """Halves that belong together joined, and U+FFFD for each one alone."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _decode_leniently(payload: bytes) -> Chunk:
+    """A chunk that msgspec does not take: half a character (`"\\ud83d"`) or bytes that are no UTF-8."""
+    try:
+        return msgspec.convert(json.loads(payload.decode("utf-8", "replace")), FirstChunk)
+    except (ValueError, RecursionError) as error:
+        raise ProviderBroken("the model's server sent what is not a chat completion") from error
+
+
+def _look_for_error(payload: bytes, chunk: Chunk) -> None:
+    """Raises: ProviderFault where the chunk tells of an error, as `{"error": …}` or as vLLM's `{"object": "error"}`."""
+    error: Any = chunk.error
+    if error is None:
+        whole = json.loads(payload.decode("utf-8", "replace"))
+        error = whole if whole.get("object") == "error" else None
+    if error is not None:
+        raise fault_of(error)
+
+
+def fault_of(error: Any) -> ProviderFault:
+    """The fault that an upstream's error object tells of; its text stays out of it."""
+    told = error if isinstance(error, dict) else {}
+    code = told.get("code", told.get("status"))
+    if code in (429, "429") or (isinstance(code, int) and code >= 500):
+        return ProviderOverloaded("the model's server is overloaded")
+    if OVERLOADED & {str(code), str(told.get("type"))}:
+        return ProviderOverloaded("the model's server is overloaded")
+    return ProviderBroken("the model's server gave up in the middle of its answer")

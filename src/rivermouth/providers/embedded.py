@@ -1,0 +1,164 @@
+"""The built-in model: SmolLM2-135M-Instruct, run by llama.cpp in a process of its own.
+
+    open → the process loads in the background → ready → died? → started again at the next request
+
+`providers/openai` does the talking. At most `embedded.parallel` answers are decoded at a time; more wait their turn, fairly
+by `request.owner`.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from rivermouth.clock import Clock
+from rivermouth.errors import NoModel, ProviderUnreachable, RivermouthError
+from rivermouth.messages import Message
+from rivermouth.providers import Finish, ModelRequest, Sink
+from rivermouth.providers._connection import Timeouts
+from rivermouth.providers._model import fetch_model, model_file
+from rivermouth.providers._process import Process, Progress, start
+from rivermouth.providers._queue import FairQueue
+from rivermouth.providers._server import Parameters
+from rivermouth.providers._upstream import Upstream
+from rivermouth.providers.openai import Base, OpenAI
+from rivermouth.settings import Settings
+
+__all__ = ["Embedded", "fetch_model", "open"]
+
+logger = structlog.get_logger("rivermouth.providers")
+
+
+async def open(settings: Settings, clock: Clock, on_progress: Progress | None = None) -> "Embedded":
+    """The built-in model, which begins to load now; a request waits for it. `on_progress` gets a line for people."""
+    embedded = Embedded(settings, clock, on_progress or (lambda line: None))
+    embedded.load()
+    return embedded
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A process that is up, and the way to talk to it."""
+
+    process: Process
+    talk: OpenAI
+    name: str
+
+
+class Embedded:
+    """A `Provider` that owns its model's process."""
+
+    def __init__(self, settings: Settings, clock: Clock, on_progress: Progress) -> None:
+        self._settings, self._clock, self._on_progress = settings, clock, on_progress
+        self._queue = FairQueue(settings.embedded.parallel)
+        self._start: asyncio.Task[Running] | None = None
+        self._closed = False
+
+    @property
+    def context_tokens(self) -> int | None:
+        """Tokens of prompt and answer together."""
+        return self._settings.embedded.context_tokens
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for their turn."""
+        return self._queue.waiting
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs the model; None where there is none now."""
+        running = self._running()
+        return running.process.pid if running is not None else None
+
+    def load(self) -> None:
+        """Begin to load, where nothing is loading or loaded."""
+        task = self._start
+        if task is None or (task.done() and self._running() is None):
+            self._start = asyncio.create_task(self._launch(task))
+            self._start.add_done_callback(_look)
+
+    async def stream(self, request: ModelRequest, sink: Sink) -> Finish:
+        """See `Provider.stream`. Waits for its turn and for the model; the model named in the request is this one."""
+        async with self._queue.place(request.owner):
+            running = await self._ready()
+            return await running.talk.stream(msgspec.structs.replace(request, model=running.name), sink)
+
+    async def count(self, messages: list[Message]) -> int | None:
+        """The exact number: the model's own template and tokenizer are asked."""
+        running = await self._ready()
+        root = running.process.address
+        prompt = (await running.talk.post(f"{root}/apply-template", {"messages": messages}))["prompt"]
+        question = {"content": prompt, "add_special": True, "parse_special": True}
+        return len((await running.talk.post(f"{root}/tokenize", question))["tokens"])
+
+    async def check(self) -> str:
+        """One line, at once: loading or ready. Raises: NoModel, ProviderFault where loading failed."""
+        self.load()
+        assert self._start is not None
+        name = model_file(self._settings).stem
+        if not self._start.done():
+            return f"built in, model {name}, loading"
+        running = self._start.result()
+        own = self._settings.embedded
+        return f"built in, model {running.name}, ready: {own.parallel} at a time, {own.context_tokens} tokens each"
+
+    async def close(self) -> None:
+        """End the process and every call. Twice is once."""
+        self._closed = True
+        task, self._start = self._start, None
+        if task is None:
+            return
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled() and task.exception() is None:
+            await _end(task.result())
+
+    async def _ready(self) -> Running:
+        if self._closed:
+            raise ProviderUnreachable("the built-in model is closed")
+        self.load()
+        assert self._start is not None
+        return await asyncio.shield(self._start)
+
+    def _running(self) -> Running | None:
+        task = self._start
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return None
+        return task.result() if task.result().process.alive else None
+
+    async def _launch(self, before: asyncio.Task[Running] | None) -> Running:
+        if before is not None and not before.cancelled() and before.exception() is None:
+            logger.warning("model_process_died", pid=before.result().process.pid)
+            await _end(before.result())
+        file, key = model_file(self._settings), self._clock.new_run_id()
+        process = await start(self._parameters(file, key), self._on_progress)
+        return Running(process, self._talk_to(process, key, file.stem), file.stem)
+
+    def _parameters(self, file: Path, key: str) -> Parameters:
+        own = self._settings.embedded
+        return Parameters(
+            file=str(file.resolve()),
+            name=file.stem,
+            key=key,
+            parallel=own.parallel,
+            context_tokens=own.context_tokens,
+            threads=own.threads or len(os.sched_getaffinity(0)),
+        )
+
+    def _talk_to(self, process: Process, key: str, name: str) -> OpenAI:
+        model = self._settings.model
+        timeouts = Timeouts(model.connect_timeout, model.first_byte_timeout, model.idle_timeout)
+        sender = Upstream(timeouts, max_idle=model.max_idle_connections)
+        return OpenAI(Base(f"{process.address}/v1"), sender, self._clock, key=key, name=name)
+
+
+async def _end(running: Running) -> None:
+    await running.talk.close()
+    await running.process.end()
+
+
+def _look(task: asyncio.Task[Running]) -> None:
+    """Log why a model did not load, also where no request waited for it."""
+    if not task.cancelled() and isinstance(error := task.exception(), (NoModel, RivermouthError)):
+        logger.warning("model_not_ready", code=error.code, why=error.message)

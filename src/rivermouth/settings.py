@@ -1,0 +1,265 @@
+"""Every setting, in one place. Flags over environment over `.env` over `rivermouth.toml` over the defaults here.
+
+In the environment a setting is `RIVERMOUTH_` and its name, nested with `__`: `RIVERMOUTH_LIMITS__ENABLED=false`. The
+names that other servers share are read without the prefix: `LOCAL_LLM_URL`, `LOCAL_LLM_MODEL`, `LOCAL_LLM_API_KEY`, and,
+only where nothing else names a server, `OPENAI_API_KEY` with `OPENAI_BASE_URL`: a key is never sent to another's server.
+An unknown or ill-typed setting is a `SettingsError` that names it. How values are found and fitted is in `origins.py`.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from rivermouth import origins
+from rivermouth.agents import AGENTS
+from rivermouth.fields import SYSTEMS, Count, Listeners, Networks, Pause, Rate, Seconds, Secret, Url, listener
+from rivermouth.origins import Given, SettingsError
+
+__all__ = ["AGENTS", "SYSTEMS", "Settings", "SettingsError", "listener", "load_settings"]
+
+
+class Section(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Agent(Section):
+    """A named way to answer: instructions, model, temperature, limits."""
+
+    name: str = Field("", description="What people see; the agent's key where empty.")
+    description: str = Field("", description="One line for lists of agents.")
+    instructions: str = Field("", description="The system prompt.")
+    model: str | None = Field(None, description="The model to ask; the provider's default where none.")
+    temperature: float | None = Field(None, ge=0, le=2, description="From 0 to 2; the model's own where none.")
+    max_tokens: Count | None = Field(None, description="The most tokens an answer may take.")
+    anonymous: bool = Field(True, description="Whether smarttalk callers without a credential may use it.")
+
+
+class Model(Section):
+    """Which model answers. With nothing set, the built-in one."""
+
+    provider: str | None = Field(None, description="`embedded`, `openai` or a plug-in; chosen by what else is set.")
+    url: Url | None = Field(None, description="An OpenAI-compatible server, with or without /v1 (LOCAL_LLM_URL).")
+    name: str | None = Field(None, description="The model to ask for (LOCAL_LLM_MODEL); the server's first where none.")
+    api_key: SecretStr | None = Field(None, description="Its credential (LOCAL_LLM_API_KEY, OPENAI_API_KEY).")
+    context_tokens: Count | None = Field(
+        None, description="What prompt and answer may take; asked of the server if unset."
+    )
+    choices: tuple[str, ...] = Field((), description="Models that a request may name; any other name gets the default.")
+    connect_timeout: Seconds = Field(5.0, description="Seconds for a connection to the model's server.")
+    first_byte_timeout: Seconds = Field(120.0, description="Seconds until the model's server answers.")
+    idle_timeout: Seconds = Field(60.0, description="Seconds of silence in the middle of an answer.")
+    max_idle_connections: Count = Field(100, description="Connections kept open between answers.")
+
+
+class Embedded(Section):
+    """The built-in model."""
+
+    parallel: Count = Field(4, description="Answers decoded at a time; further ones queue, fairly by caller.")
+    context_tokens: Count = Field(4096, description="Tokens of prompt and answer together, for each answer.")
+    threads: Count | None = Field(None, description="Threads that decode; the machine's cores where unset.")
+    file: Path | None = Field(None, description="A .gguf file to use instead of the packaged SmolLM2.")
+
+
+class Auth(Section):
+    """Secrets and life times. A secret that is not given is made once and kept in the data directory, mode 0600."""
+
+    jwt_secret: Secret | None = Field(None, description="At least 32 characters; signs every JWT.")
+    registration: bool = Field(True, description="Whether people may register accounts themselves.")
+    leeway: Pause = Field(60.0, description="Seconds of clock difference allowed in an ares JWT's expiry.")
+
+
+class LimitSettings(Section):
+    """Rates and sizes; each system's own limits are those of its documentation."""
+
+    enabled: bool = Field(True, description="Whether requests are counted at all.")
+    knowbase: Rate = Field("20/minute;200/hour;2000/day", description="Chat requests of one token.")
+    session_stream: Rate = Field("30/minute", description="POST /api/chat/stream of one address.")
+    session_chat: Rate = Field("60/minute", description="POST /api/chat of one address.")
+    smarttalk: Rate = Field("60/minute", description="Chat requests of one caller.")
+    ares_address: Rate = Field("100/second", description="Requests of one address.")
+    login: Rate = Field("5/minute", description="Sign-ins from one address.")
+    register_: Rate = Field("3/hour", alias="register", description="New accounts from one address.")
+    wisqu: dict[str, Count] = Field(
+        {"anonymous": 5, "free": 10, "premium": 50, "unlimited": 1000}, description="Requests a minute, by tier."
+    )
+    ares: dict[str, tuple[Count, Count]] = Field(
+        {"free": (1000, 50), "dev": (50_000, 2000), "pro": (500_000, 20_000)},
+        description="Requests a month and a day, by tier; a tier not named here has no quota.",
+    )
+    message_chars: Count = Field(32_000, description="The longest chat message, in characters.")
+    body_bytes: Count = Field(1_000_000, description="The largest request body, in bytes.")
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Runs(Section):
+    """How long things wait for one another."""
+
+    on_disconnect: str = Field(
+        "cancel_after=30", pattern=r"^(continue|cancel|cancel_after=\d+(\.\d+)?)$", description="When nobody listens."
+    )
+    status_after: Seconds = Field(1.0, description="Seconds after which a stream's status goes out unasked.")
+    heartbeat: Seconds = Field(15.0, description="Seconds of silence before a comment is sent.")
+    send_timeout: Seconds = Field(60.0, description="Seconds a client may leave its socket full.")
+    drain: Pause = Field(20.0, description="Seconds that runs may go on after SIGTERM.")
+    commit_ms: Seconds = Field(5.0, description="Milliseconds for which events are gathered into one commit.")
+    retention: Seconds = Field(86_400.0, description="Seconds a finished run can be replayed.")
+    history_messages: Count = Field(200, description="The most earlier messages read for one answer.")
+
+
+class Price(Section):
+    """Money for 1000 tokens."""
+
+    input: float = Field(0.0, ge=0, description="For what the model reads.")
+    output: float = Field(0.0, ge=0, description="For what it writes.")
+
+
+class Cors(Section):
+    """Which pages may call. With `origins` empty: any, without credentials; else those alone, with credentials."""
+
+    origins: tuple[str, ...] = Field((), description="Such as https://chat.example.org.")
+
+
+class Settings(Section):
+    """All of it."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for any free one.")
+    listen: Listeners = Field((), description="Further listeners, each HOST:PORT=SYSTEM, that serve one system.")
+    data_dir: Path = Field(Path("rivermouth-data"), description="Where the databases, secrets and models are kept.")
+    default_dialects: dict[str, str] = Field(
+        {"/api/chat": "session", "/api/chat/stream": "session"}, description="Who is meant where nothing tells."
+    )
+    trusted_proxies: Networks = Field((), description="Addresses or networks whose X-Forwarded-For is believed.")
+    log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON lines.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    default_agent: str = Field("assistant", description="Who answers where a request names no agent.")
+    agents: dict[str, Agent] = Field(
+        {key: Agent(**value) for key, value in AGENTS.items()},
+        description="By the name that requests use; what is set for a shipped one changes only that.",
+    )
+    prices: dict[str, Price] = Field({}, description="By model name; `default` for any other.")
+    model: Model = Model()
+    embedded: Embedded = Embedded()
+    auth: Auth = Auth()
+    limits: LimitSettings = LimitSettings()
+    runs: Runs = Runs()
+    cors: Cors = Cors()
+
+    @property
+    def rows_file(self) -> Path:
+        """The database of accounts, conversations and messages."""
+        return self.data_dir / "rows.db"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the event log's files are."""
+        return self.data_dir / "log"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.default_agent not in self.agents:
+            raise ValueError(
+                f"default_agent {self.default_agent!r} is not among the agents; there are {', '.join(self.agents)}"
+            )
+        if self.port and (self.host, self.port) in [listener(entry)[:2] for entry in self.listen]:
+            raise ValueError(f"listen has {self.host}:{self.port}, which is the main address; choose another port")
+        return self
+
+
+OPENAI_URL = "https://api.openai.com/v1"
+SHARED = {"LOCAL_LLM_URL": "url", "LOCAL_LLM_MODEL": "name", "LOCAL_LLM_API_KEY": "api_key"}
+CONFIG = "rivermouth.toml"
+
+
+def load_settings(
+    flags: Mapping[str, Any],
+    *,
+    env: Mapping[str, str] = os.environ,
+    cwd: Path | None = None,
+    config: Path | None = None,
+) -> Settings:
+    """The settings that hold. flags: by dotted name, `{"port": 8000, "model.url": None}`, None where not given.
+
+    cwd: where `.env` and `rivermouth.toml` are looked for. Raises: SettingsError.
+    """
+    return merged(given(flags, env=env, cwd=cwd or Path.cwd(), config=config))
+
+
+def given(flags: Mapping[str, Any], *, env: Mapping[str, str], cwd: Path, config: Path | None) -> list[Given]:
+    """All that somebody set, what counts most last. Raises: SettingsError."""
+    dotenv = {key: value for key, value in dotenv_values(cwd / ".env", interpolate=False).items() if value}
+    places = [(dotenv, ".env"), (env, "the environment")]
+    found = _file(config or cwd / CONFIG, required=config is not None)
+    for names, place in places:
+        found += _shared(names, place) + origins.in_environment(Settings, names, place)
+    found += origins.in_flags(Settings, flags)
+    last = {item.steps: item.value for item in found}
+    if ("model", "url") in last or last.get(("model", "provider"), "openai") != "openai":
+        return found
+    return [*_openai(places), *found]
+
+
+def merged(items: list[Given]) -> Settings:
+    """The defaults with `items` laid over them, one by one. Raises: SettingsError where they do not fit together."""
+    tree = Settings().model_dump(by_alias=True)
+    for steps, value, _ in items:
+        group = tree
+        for step in steps[:-1]:
+            group = group.setdefault(step, {})
+        group[steps[-1]] = value
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(_reason(error, items)) from None
+
+
+def _reason(error: ValidationError, items: list[Given]) -> str:
+    reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+    said = [item.origin for item in items if item.steps[0] == reason.split()[0]]
+    return f"{reason} ({said[-1]})" if said else reason
+
+
+def _file(path: Path, *, required: bool) -> list[Given]:
+    try:
+        text = path.read_text("utf-8")
+        table = tomllib.loads(text)
+    except FileNotFoundError:
+        if required:
+            raise SettingsError(f"there is no file {path} (the flag --config)") from None
+        return []
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path.name} cannot be read: {error}") from None
+    return origins.in_table(Settings, table, lambda steps: f"{path.name} line {origins.line_of(text, steps) or 1}")
+
+
+def _shared(names: Mapping[str, str], place: str) -> list[Given]:
+    flat = {name: ("model", field) for name, field in SHARED.items() if names.get(name)}
+    return [_one(steps, names[name], f"{name} in {place}") for name, steps in flat.items()]
+
+
+def _openai(places: list[tuple[Mapping[str, str], str]]) -> list[Given]:
+    """The public names of OpenAI's own clients; the last place that has one counts."""
+    found = {}
+    for names, place in places:
+        for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+            if names.get(name):
+                found[name] = names[name], f"{name} in {place}"
+    if not found:
+        return []
+    url, origin = found.get("OPENAI_BASE_URL", (OPENAI_URL, found.get("OPENAI_API_KEY", ("", ""))[1]))
+    items = [_one(("model", "url"), url, origin)]
+    if "OPENAI_API_KEY" in found:
+        items.append(_one(("model", "api_key"), *found["OPENAI_API_KEY"]))
+    return items
+
+
+def _one(steps: tuple[str, ...], text: str, origin: str) -> Given:
+    return Given(steps, origins.fit(origins.shape_at(Settings, steps, origin), steps, text, origin), origin)

@@ -1,0 +1,235 @@
+"""The log of events: appended by runs, committed in groups, followed by watchers.
+
+    append(event)  → the run's list, in memory, unseen
+    commit         → one write for all runs that have something new; then, and only then, it counts as committed
+    wait(cursor)   → a watcher wakes, takes everything past its cursor, and only then looks again
+
+Durable before visible: watchers never see past `committed`. There is no queue per watcher: a slow one gets bigger
+batches and holds no memory. What a commit is, is the backend's business (`sqlite_log`, `memory_log`).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, Protocol
+
+from rivermouth.errors import Unavailable
+from rivermouth.events import Event, Outcome, RunEnded, RunStarted
+
+Written = tuple[str, int, list[Event]]
+"""Run, number of its first event in this group, the events."""
+
+
+class Backend(Protocol):
+    """Where groups go. Nothing here is called before `open` or after `close`."""
+
+    async def open(self) -> dict[str, list[Event]]:
+        """Make ready; returns the events of every run that has no record yet, as a crash left them."""
+
+    def commit(self, group: list[Written], done: Callable[[Exception | None], None]) -> None:
+        """Make `group` durable, then call `done(None)`, or `done(error)` if that failed. Never called again before `done`."""
+
+    def record(self, events: list[Event]) -> None:
+        """Write a finished run as one record, when there is time; its journal entries may be trimmed after that."""
+
+    async def load(self, run: str) -> list[Event] | None:
+        """A recorded run, whole; its first event alone where the rest was swept; None where there is no such run."""
+
+    async def sweep(self, before: float) -> None:
+        """Forget the events of runs that ended before that time (seconds since the epoch), keeping only that they were."""
+
+    async def close(self) -> None:
+        """Finish the records and let go of everything."""
+
+
+class RunLog:
+    """One run's events. `events[:committed]` may be seen."""
+
+    __slots__ = ("_commits", "_waiters", "committed", "dirty", "events", "live", "shared")
+
+    def __init__(self, commits: "GroupCommit", events: list[Event], committed: int, *, live: bool) -> None:
+        self._commits = commits
+        self._waiters: list[asyncio.Future[None]] = []
+        self.events = events
+        self.committed = committed
+        self.dirty = False
+        self.live = live
+        self.shared: dict[Any, Any] = {}
+        """Whatever watchers of this run share, such as bytes that are encoded already."""
+
+    @property
+    def started(self) -> RunStarted:
+        first = self.events[0]
+        assert isinstance(first, RunStarted)
+        return first
+
+    @property
+    def ended(self) -> RunEnded | None:
+        """The last event, once it is committed."""
+        last = self.events[self.committed - 1] if self.committed else None
+        return last if type(last) is RunEnded else None
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether only `RunStarted` is left, because the retention time is over."""
+        return not self.live and self.ended is None
+
+    @property
+    def state(self) -> Outcome | str:
+        return self.ended.outcome if self.ended else "running"
+
+    def append(self, event: Event) -> None:
+        """Add the next event; it is seen once its group is committed."""
+        self.events.append(event)
+        if not self.dirty:
+            self.dirty = True
+            self._commits.add(self)
+
+    def hurry(self) -> None:
+        """Commit what there is at the end of this turn of the loop, not at the end of the group's time."""
+        self._commits.hurry()
+
+    def raise_if_failed(self) -> None:
+        """Raises: Unavailable once a commit has failed, for then no further event will ever be seen."""
+        self._commits.raise_if_failed()
+
+    def wake(self) -> None:
+        """Let every waiting watcher look again."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def wait(self) -> asyncio.Future[None]:
+        """Resolves at the next commit of this run; the caller may resolve or cancel it, too."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return waiter
+
+    async def watch(self, after: int = 0) -> AsyncIterator[list[Event]]:
+        """Batches of committed events past number `after`, until the run has ended. Raises: Unavailable if the log fails."""
+        while True:
+            while after >= self.committed:
+                if self.ended:
+                    return
+                self._commits.raise_if_failed()
+                await self.wait()
+            batch, after = self.events[after : self.committed], self.committed
+            yield batch
+
+
+class GroupCommit:
+    """Gathers the events of all runs into one write every few milliseconds.
+
+    After a failed commit nothing more is accepted: `failed` says why, and every watcher is woken to tell its client.
+    """
+
+    def __init__(self, backend: Backend, seconds: float, on_end: Callable[[RunLog], None]) -> None:
+        self._backend, self._seconds, self._on_end = backend, seconds, on_end
+        self._dirty: list[RunLog] = []
+        self._timer: asyncio.Handle | None = None
+        self._hurried = False
+        self._began = 0.0
+        self._writing: list[RunLog] | None = None
+        self.failed: Exception | None = None
+        self.on_failure: Callable[[Exception], None] = lambda _: None
+        self.on_commit: Callable[[float, int], None] = lambda _seconds, _events: None
+
+    def add(self, log: RunLog) -> None:
+        self._dirty.append(log)
+        if self._timer is None and self._writing is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._commit)
+
+    def hurry(self) -> None:
+        if self._hurried or self._writing is not None:
+            return
+        self._hurried = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_soon(self._commit)
+
+    def raise_if_failed(self) -> None:
+        if self.failed is not None:
+            raise Unavailable("the answer can no longer be stored durably; see /ready")
+
+    def _commit(self) -> None:
+        self._timer, self._hurried = None, False
+        if not self._dirty or self.failed is not None:
+            return
+        self._writing, self._dirty = self._dirty, []
+        group: list[Written] = []
+        for log in self._writing:
+            log.dirty = False
+            group.append((log.started.run, log.committed + 1, log.events[log.committed :]))
+        ends = [len(log.events) for log in self._writing]
+        self._began = asyncio.get_running_loop().time()
+        self._backend.commit(group, lambda error: self._committed(ends, error))
+
+    def _committed(self, ends: list[int], error: Exception | None) -> None:
+        logs, self._writing = self._writing or [], None
+        if error is not None:
+            self._fail(logs, error)
+            return
+        seconds, total = asyncio.get_running_loop().time() - self._began, 0
+        for log, end in zip(logs, ends, strict=True):
+            total += end - log.committed
+            log.committed = end
+            if type(log.events[-1]) is RunEnded and end == len(log.events):
+                self._on_end(log)
+            log.wake()
+        self.on_commit(seconds, total)
+        if self._dirty and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._commit)
+
+    def _fail(self, logs: Iterable[RunLog], error: Exception) -> None:
+        self.failed = error
+        self.on_failure(error)
+        for log in [*logs, *self._dirty]:
+            log.wake()
+
+
+class Log:
+    """All runs: the live ones in memory, the finished ones in the backend's records."""
+
+    def __init__(self, backend: Backend, *, commit_seconds: float) -> None:
+        self._backend = backend
+        self.commits = GroupCommit(backend, commit_seconds, self._ended)
+        self.live: dict[str, RunLog] = {}
+
+    async def open(self) -> list[RunLog]:
+        """Make ready; returns the runs that a crash left without an end, to be ended by the caller."""
+        unfinished = []
+        for run, events in (await self._backend.open()).items():
+            log = RunLog(self.commits, events, len(events), live=True)
+            if log.ended:
+                self._backend.record(events)
+            else:
+                self.live[run] = log
+                unfinished.append(log)
+        return unfinished
+
+    def start(self, started: RunStarted) -> RunLog:
+        """A new run's log with its first event, which is committed at once. Raises: Unavailable after a failed commit."""
+        self.commits.raise_if_failed()
+        log = self.live[started.run] = RunLog(self.commits, [], 0, live=True)
+        log.append(started)
+        log.hurry()
+        return log
+
+    async def find(self, run: str) -> RunLog | None:
+        """The log of that run, live or finished; None where there is none. See `RunLog.forgotten`."""
+        if run in self.live:
+            return self.live[run]
+        events = await self._backend.load(run)
+        return None if events is None else RunLog(self.commits, events, len(events), live=False)
+
+    async def sweep(self, before: float) -> None:
+        """Forget the events of runs that ended before that time."""
+        await self._backend.sweep(before)
+
+    async def close(self) -> None:
+        """Finish what is under way. Live runs must have ended before."""
+        await self._backend.close()
+
+    def _ended(self, log: RunLog) -> None:
+        self.live.pop(log.started.run, None)
+        self._backend.record(log.events)

@@ -1,0 +1,227 @@
+"""The suite that every backend of `Rows` passes: `await check_store(make)`.
+
+Every check gets a fresh, empty store from `make` and raises AssertionError, naming what was broken.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from rivermouth.errors import Conflict, NotFound
+from rivermouth.events import Source
+from rivermouth.stores import Rows, StoredMessage, Turn
+from rivermouth.testing import accounts
+from rivermouth.testing.accounts import Check, raised
+
+Make = Callable[[], Awaitable[Rows]]
+
+ANN, BEN = ("ann",), ("ben",)
+
+
+async def check_store(make: Make) -> None:
+    """Run every check, each on a store of its own, which is closed at the end."""
+    for check in CHECKS:
+        rows = await make()
+        try:
+            await check(rows)
+        finally:
+            await rows.close()
+
+
+def message(id: str, text: str = "hello", *, at: float = 1.0, **more: Any) -> StoredMessage:
+    """A user's message; anything else about it by name."""
+    plain: dict[str, Any] = {"id": id, "conversation": "", "role": "user", "text": text, "created": at}
+    return StoredMessage(**(plain | more))
+
+
+async def open_turn(rows: Rows, asked: StoredMessage, *, key: str | None = "default", **more: Any) -> Turn:
+    """`rows.open_turn` of Ann in `session`; anything else by name."""
+    plain: dict[str, Any] = {
+        "system": "session",
+        "owners": ANN,
+        "must_exist": False,
+        "new_key": f"new-{asked.id}",
+        "meta": {},
+        "history_limit": 100,
+    }
+    return await rows.open_turn(key=key, message=asked, **(plain | more))
+
+
+async def a_turn_makes_a_conversation_and_the_next_one_finds_it(rows: Rows) -> None:
+    """With the history before it, oldest first, and a title from the first message."""
+    first = await open_turn(rows, message("m1", "  What is \n a river?" + " x" * 100), meta={"lang": "en"})
+    await rows.save_answer(message("m2", "Water", role="assistant", conversation=first.conversation.id, at=2.0))
+    second = await open_turn(rows, message("m3", "And a sea?", at=3.0))
+
+    assert first.history == []
+    assert first.conversation.owner == "ann"
+    assert first.conversation.meta == {"lang": "en"}
+    title = first.conversation.title or ""
+    assert title.startswith("What is a river? x x"), "the title is the first message"
+    assert len(title) <= 80
+    assert second.conversation.id == first.conversation.id
+    assert [one.id for one in second.history] == ["m1", "m2"], "history comes oldest first, without the new message"
+    assert second.conversation.message_count == 3
+    assert second.conversation.updated == 3.0
+    assert second.conversation == await rows.conversation(ANN, "session", "default"), (
+        "what it returns is what is stored"
+    )
+
+
+async def a_message_comes_back_as_it_was(rows: Rows) -> None:
+    """Whole, with sources, usage and characters of every kind."""
+    turn = await open_turn(rows, message("m1", "\u2028 \U0001f600 \r\n'\"\\end"))
+    answer = StoredMessage(
+        id="m2",
+        conversation=turn.conversation.id,
+        role="assistant",
+        text="é",
+        created=2.5,
+        run="r1",
+        sources=[Source("k", "f.pdf", "12", "text", "pdf", 0.5)],
+        outcome="stopped",
+        prompt_tokens=3,
+        completion_tokens=4,
+        usage_origin="counted",
+        model="m",
+    )
+    await rows.save_answer(answer)
+    stored = await rows.messages(ANN, "session", "default")
+
+    assert stored[0].text == "\u2028 \U0001f600 \r\n'\"\\end"
+    assert stored[0].conversation == turn.conversation.id, "open_turn fills the conversation in"
+    assert stored[1] == answer
+
+
+async def history_is_the_last_messages(rows: Rows) -> None:
+    """At most `history_limit`, even where all have the same time."""
+    for number in range(5):
+        await open_turn(rows, message(f"m{number}"))
+    turn = await open_turn(rows, message("last"), history_limit=2)
+
+    assert [one.id for one in turn.history] == ["m3", "m4"]
+
+
+async def a_conversation_that_must_exist_is_not_made(rows: Rows) -> None:
+    """Neither for an unknown key nor for another's, and nothing is left behind."""
+    await open_turn(rows, message("m1"), owners=BEN)
+    said = []
+    for owners, key in ((ANN, "default"), (ANN, "unknown")):
+        try:
+            await open_turn(rows, message("m2"), owners=owners, key=key, must_exist=True)
+        except NotFound as error:
+            said.append((error.what, error.message.replace(key, "")))
+
+    assert len(said) == 2, "an unknown or foreign conversation is NotFound"
+    assert said[0] == said[1] == ("conversation", said[0][1]), "a foreign one reads as one that does not exist"
+    assert (await rows.conversations(ANN, "session")).total == 0
+
+
+async def a_turn_without_a_key_gets_the_new_one(rows: Rows) -> None:
+    """And makes a conversation each time."""
+    one = await open_turn(rows, message("m1"), key=None)
+    two = await open_turn(rows, message("m2"), key=None)
+
+    assert (one.conversation.key, two.conversation.key) == ("new-m1", "new-m2")
+
+
+async def turns_at_once_on_a_new_key_make_one_conversation(rows: Rows) -> None:
+    """And lose no message."""
+    turns = await asyncio.gather(*(open_turn(rows, message(f"m{number}")) for number in range(20)))
+
+    assert len({turn.conversation.id for turn in turns}) == 1
+    assert sorted(len(turn.history) for turn in turns) == list(range(20))
+    assert (await rows.conversation(ANN, "session", "default")).message_count == 20
+
+
+async def an_answer_is_saved_once(rows: Rows) -> None:
+    """And not at all where its conversation has gone."""
+    turn = await open_turn(rows, message("m1"))
+    answer = message("m2", role="assistant", conversation=turn.conversation.id, at=9.0)
+    saved = [await rows.save_answer(answer), await rows.save_answer(answer)]
+    found = await rows.conversation(ANN, "session", "default")
+    deleted = await rows.delete_conversation(ANN, "session", "default")
+    late = await rows.save_answer(message("m3", role="assistant", conversation=turn.conversation.id))
+
+    assert saved == [True, True]
+    assert (found.message_count, found.updated) == (2, 9.0)
+    assert deleted == 2
+    assert late is False
+
+
+async def one_caller_never_reaches_anothers_conversation(rows: Rows) -> None:
+    """By no operation, in no system."""
+    await open_turn(rows, message("m1"))
+    for owners, system in ((BEN, "session"), (ANN, "ares"), ((), "session")):
+        attempts: tuple[Callable[[], Awaitable[object]], ...] = (
+            partial(rows.conversation, owners, system, "default"),
+            partial(rows.messages, owners, system, "default"),
+            partial(rows.rename, owners, system, "default", "mine"),
+            partial(rows.merge_meta, owners, system, "default", {"a": 1}),
+            partial(rows.delete_conversation, owners, system, "default"),
+        )
+        for attempt in attempts:
+            assert await raised(NotFound, attempt), f"{owners} reached a conversation of ann"
+        assert (await rows.conversations(owners, system)).items == []
+    assert (await rows.conversation(ANN, "session", "default")).title == "hello"
+
+
+async def a_caller_with_two_ids_has_what_either_has(rows: Rows) -> None:
+    """The first id's comes first, and what is new is the first one's."""
+    old = await open_turn(rows, message("m1"), owners=("addr",))
+    found = await open_turn(rows, message("m2"), owners=("cookie", "addr"))
+    new = await open_turn(rows, message("m3"), owners=("cookie", "addr"), key="other")
+    own = await open_turn(rows, message("m4"), owners=("cookie",))
+    preferred = await rows.conversation(("cookie", "addr"), "session", "default")
+
+    assert found.conversation.id == old.conversation.id
+    assert new.conversation.owner == "cookie"
+    assert preferred.id == own.conversation.id != old.conversation.id
+    assert (await rows.conversations(("cookie", "addr"), "session")).total == 3
+
+
+async def conversations_are_listed_newest_first(rows: Rows) -> None:
+    """A page at a time, with the total."""
+    for number in range(5):
+        await open_turn(rows, message(f"m{number}", at=float(number)), key=f"c{number}")
+    await open_turn(rows, message("again", at=9.0), key="c0")
+    page = await rows.conversations(ANN, "session", limit=2, offset=1)
+    one = await rows.conversations(ANN, "session", key="c3")
+
+    assert [found.key for found in page.items] == ["c4", "c3"]
+    assert page.total == 5
+    assert [found.key for found in one.items] == ["c3"]
+    assert one.total == 1
+
+
+async def a_conversation_is_made_renamed_and_described(rows: Rows) -> None:
+    """And keeps the title that it was given."""
+    made = await rows.create_conversation(ANN, "wisqu", "c1", "Mine", {"a": 1})
+    taken = await raised(Conflict, partial(rows.create_conversation, ("x", "ann"), "wisqu", "c1"))
+    renamed = await rows.rename(ANN, "wisqu", "c1", "Ours")
+    merged = await rows.merge_meta(ANN, "wisqu", "c1", {"b": 2})
+    await open_turn(rows, message("m1"), system="wisqu", key="c1")
+    found = await rows.conversation(ANN, "wisqu", "c1")
+
+    assert (made.title, made.message_count, made.meta) == ("Mine", 0, {"a": 1})
+    assert taken
+    assert renamed.title == "Ours"
+    assert merged.meta == {"a": 1, "b": 2}
+    assert (found.title, found.meta, found.message_count) == ("Ours", {"a": 1, "b": 2}, 1)
+
+
+CHECKS: tuple[Check, ...] = (
+    a_turn_makes_a_conversation_and_the_next_one_finds_it,
+    a_message_comes_back_as_it_was,
+    history_is_the_last_messages,
+    a_conversation_that_must_exist_is_not_made,
+    a_turn_without_a_key_gets_the_new_one,
+    turns_at_once_on_a_new_key_make_one_conversation,
+    an_answer_is_saved_once,
+    one_caller_never_reaches_anothers_conversation,
+    a_caller_with_two_ids_has_what_either_has,
+    conversations_are_listed_newest_first,
+    a_conversation_is_made_renamed_and_described,
+    *accounts.CHECKS,
+)

@@ -1,0 +1,214 @@
+"""Rows on SQLite: the suite of every backend, and what only a file can get wrong."""
+
+import asyncio
+import itertools
+import stat
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rivermouth.clock import SystemClock
+from rivermouth.errors import NotFound, Unavailable
+from rivermouth.stores.rows import SqliteRows
+from rivermouth.testing.accounts import credential, user
+from rivermouth.testing.stores import CHECKS, Check, check_store, message, open_turn
+
+
+def maker(tmp_path: Path) -> Callable[[], Awaitable[SqliteRows]]:
+    numbers = itertools.count()
+
+    async def make() -> SqliteRows:
+        return SqliteRows(tmp_path / f"rows{next(numbers)}.db", SystemClock())
+
+    return make
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_sqlite_rows_keep_what_every_backend_promises(check: Check, tmp_path: Path) -> None:
+    async def play() -> None:
+        rows = SqliteRows(tmp_path / "rows.db", SystemClock())
+        try:
+            await check(rows)
+        finally:
+            await rows.close()
+
+    asyncio.run(play())
+
+
+def test_check_store_runs_the_whole_suite(tmp_path: Path) -> None:
+    asyncio.run(check_store(maker(tmp_path)))
+
+    assert len(list(tmp_path.glob("rows*.db"))) == len(CHECKS)
+
+
+def test_rows_outlive_the_process_and_nobody_else_may_read_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "rows.db"
+
+    async def write() -> set[int]:
+        rows = SqliteRows(path, SystemClock())
+        await open_turn(rows, message("m1"))
+        modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+        await rows.close()
+        await rows.close()
+        return modes
+
+    async def read() -> int:
+        rows = SqliteRows(path, SystemClock())
+        found = await rows.conversation(("ann",), "session", "default")
+        await rows.close()
+        return found.message_count
+
+    modes = asyncio.run(write())
+    count = asyncio.run(read())
+
+    assert modes == {0o600}
+    assert count == 1
+
+
+def test_a_file_of_a_newer_server_is_refused(tmp_path: Path) -> None:
+    async def play() -> None:
+        rows = SqliteRows(tmp_path / "rows.db", SystemClock())
+        await rows._do("BEGIN IMMEDIATE", lambda connection: connection.exec_driver_sql("PRAGMA user_version = 99"))
+        await rows.close()
+
+    asyncio.run(play())
+
+    with pytest.raises(Unavailable, match="version 99"):
+        SqliteRows(tmp_path / "rows.db", SystemClock())
+
+
+def test_text_with_a_nul_is_kept(tmp_path: Path) -> None:
+    async def play() -> str:
+        rows = SqliteRows(tmp_path / "rows.db", SystemClock())
+        await open_turn(rows, message("m1", "before\0after"))
+        stored = await rows.messages(("ann",), "session", "default")
+        await rows.close()
+        return stored[0].text
+
+    assert asyncio.run(play()) == "before\0after"
+
+
+def test_a_failed_operation_leaves_nothing_and_the_next_one_works(tmp_path: Path) -> None:
+    async def play() -> int:
+        rows = SqliteRows(tmp_path / "rows.db", SystemClock())
+        await open_turn(rows, message("same id"))
+        with pytest.raises(Exception, match="UNIQUE"):
+            await open_turn(rows, message("same id"), key="another")
+        total = (await rows.conversations(("ann",), "session")).total
+        await rows.close()
+        return total
+
+    assert asyncio.run(play()) == 1
+
+
+RACE = """
+import asyncio, sys
+from pathlib import Path
+from rivermouth.clock import SystemClock
+from rivermouth.stores.rows import SqliteRows
+from rivermouth.testing.accounts import credential
+from rivermouth.testing.stores import message, open_turn
+
+async def main(path, name):
+    print("ready", flush=True)
+    sys.stdin.readline()
+    rows = SqliteRows(Path(path), SystemClock())
+    for number in range(50):
+        await open_turn(rows, message(f"{name}{number}"))
+    if len(sys.argv) > 3:
+        print(await rows.rotate("r0", credential(name, name, kind="refresh", family="f")), flush=True)
+    await rows.close()
+
+asyncio.run(main(*sys.argv[1:3]))
+"""
+
+
+def race(*arguments: list[str]) -> list[str]:
+    """Start a process for each, let them go at the same moment; what each printed."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACE, *each],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for each in arguments
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ended = [process.communicate(timeout=60) for process in started]
+    assert [process.returncode for process in started] == [0] * len(started), ended
+    return [out.strip() for out, _ in ended]
+
+
+def test_two_processes_make_the_file_and_write_to_one_conversation_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+    race([str(path), "a"], [str(path), "b"])
+
+    async def count() -> int:
+        rows = SqliteRows(path, SystemClock())
+        found = len(await rows.messages(("ann",), "session", "default"))
+        await rows.close()
+        return found
+
+    assert asyncio.run(count()) == 100
+
+
+def test_of_two_processes_that_trade_in_one_refresh_token_one_gets_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+
+    async def prepare() -> None:
+        rows = SqliteRows(path, SystemClock())
+        await rows.add_user(user("u1", "ann"))
+        await rows.add_credential(credential("r0", "r0", kind="refresh", family="f"))
+        await rows.close()
+
+    asyncio.run(prepare())
+    answers = race([str(path), "a", "rotate"], [str(path), "b", "rotate"])
+
+    assert sorted(answers) == ["False", "True"]
+
+
+names = st.sampled_from(["a", "b", "addr:1", "addr:2"])
+keys = st.sampled_from(["default", "x", ""])
+
+
+@given(st.lists(st.tuples(names, keys), max_size=12), names)
+def test_two_owners_never_see_each_other(turns: list[tuple[str, str]], asker: str) -> None:
+    async def play() -> None:
+        rows = SHARED[0]
+        system = SystemClock().new_id()
+        for owner, key in turns:
+            await open_turn(rows, message(SystemClock().new_id(), owner), key=key, owners=(owner,), system=system)
+        page = await rows.conversations((asker,), system)
+        mine = {key for owner, key in turns if owner == asker}
+        assert {found.key for found in page.items} == mine
+        for key in ("default", "x", ""):
+            if key in mine:
+                assert {one.text for one in await rows.messages((asker,), system, key)} == {asker}
+                continue
+            with pytest.raises(NotFound):
+                await rows.messages((asker,), system, key)
+
+    asyncio.run(play())
+
+
+SHARED: list[SqliteRows] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> object:
+    SHARED.append(SqliteRows(tmp_path_factory.mktemp("rows") / "rows.db", SystemClock()))
+    yield
+    asyncio.run(SHARED.pop().close())
