@@ -162,10 +162,15 @@ class Server(uvicorn.Server):
         self._on_ready()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Begin to drain at the first signal; a second one leaves at once."""
-        if not self.should_exit:
-            asyncio.get_running_loop().call_soon_threadsafe(self._on_exit)
-        super().handle_exit(sig, frame)
+        """Begin to drain at the first signal; a second one leaves at once.
+
+        uvicorn's own would raise the signal again once it has shut down, and so end the process before the log is closed.
+        """
+        if self.should_exit:
+            self.force_exit = True
+            return
+        self.should_exit = True
+        asyncio.get_running_loop().call_soon_threadsafe(self._on_exit)
 
 
 async def serve(settings: Settings, on_ready: Callable[[App, list[str]], Coroutine[Any, Any, None]]) -> None:

@@ -158,11 +158,6 @@ class Settings(Section):
         """The database of accounts, conversations and messages."""
         return self.data_dir / "rows.db"
 
-    @property
-    def log_dir(self) -> Path:
-        """Where the event log's files are."""
-        return self.data_dir / "log"
-
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.default_agent not in self.agents:

@@ -2,10 +2,12 @@
 
 import asyncio
 import itertools
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from rivermouth.clock import SystemClock
 from rivermouth.errors import NotFound, Unavailable
-from rivermouth.stores.rows import SqliteRows
+from rivermouth.stores.rows import READ, SqliteRows
 from rivermouth.testing.accounts import credential, user
 from rivermouth.testing.stores import CHECKS, Check, check_store, message, open_turn
 
@@ -106,6 +108,30 @@ def test_a_failed_operation_leaves_nothing_and_the_next_one_works(tmp_path: Path
     assert asyncio.run(play()) == 1
 
 
+def test_a_full_disk_and_a_locked_file_are_told_and_got_over(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+
+    async def play() -> list[int]:
+        rows = SqliteRows(path, SystemClock(), busy_timeout=0.01)
+        await open_turn(rows, message("m1"))
+        pages = await rows._do(READ, lambda connection: connection.exec_driver_sql("PRAGMA page_count").scalar_one())
+        await rows._do(READ, lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}"))
+        with pytest.raises(Unavailable):
+            await open_turn(rows, message("m2", "x" * 100_000))
+        await rows._do(READ, lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 100000"))
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(Unavailable):
+                await open_turn(rows, message("m3"))
+            read = len(await rows.messages(("ann",), "session", "default"))
+        await open_turn(rows, message("m4"))
+        written = len(await rows.messages(("ann",), "session", "default"))
+        await rows.close()
+        return [read, written]
+
+    assert asyncio.run(play()) == [1, 2]
+
+
 RACE = """
 import asyncio, sys
 from pathlib import Path
@@ -181,7 +207,7 @@ def test_of_two_processes_that_trade_in_one_refresh_token_one_gets_a_new_one(tmp
 
 
 names = st.sampled_from(["a", "b", "addr:1", "addr:2"])
-keys = st.sampled_from(["default", "x", ""])
+keys = st.sampled_from(["default", "x", "y"])
 
 
 @given(st.lists(st.tuples(names, keys), max_size=12), names)
@@ -194,7 +220,7 @@ def test_two_owners_never_see_each_other(turns: list[tuple[str, str]], asker: st
         page = await rows.conversations((asker,), system)
         mine = {key for owner, key in turns if owner == asker}
         assert {found.key for found in page.items} == mine
-        for key in ("default", "x", ""):
+        for key in ("default", "x", "y"):
             if key in mine:
                 assert {one.text for one in await rows.messages((asker,), system, key)} == {asker}
                 continue

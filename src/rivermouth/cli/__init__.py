@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import rivermouth
 from rivermouth.cli import chat, doctor, serve, token
-from rivermouth.errors import BadRequest, ProviderFault, RivermouthError
+from rivermouth.errors import BadRequest, NoModel, ProviderFault, RivermouthError
 from rivermouth.settings import SettingsError
 
 EXIT_CODES = """\b
@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
         outcome = cli.main(arguments, prog_name="rivermouth", standalone_mode=False)
     except (SettingsError, BadRequest) as error:
         return _failed(error, 2)
-    except ProviderFault as error:
+    except (ProviderFault, NoModel) as error:
         return _failed(error, 3)
     except (RivermouthError, OSError, SQLAlchemyError) as error:
         return _failed(error, 1)

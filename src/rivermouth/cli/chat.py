@@ -11,9 +11,10 @@ import click
 import msgspec
 
 from rivermouth.cli import client
+from rivermouth.cli.background import in_background
+from rivermouth.cli.failures import Unreachable
 from rivermouth.cli.flags import settings_flags, settings_of
 from rivermouth.cli.local import kept
-from rivermouth.cli.server import in_background
 from rivermouth.framing import Received
 from rivermouth.settings import Settings
 
@@ -81,12 +82,6 @@ def _server(settings: Settings, url: str | None, *, own: bool) -> Iterator[str]:
             yield base
 
 
-class Unreachable(click.ClickException):
-    """No server, or one that went away."""
-
-    exit_code = 3
-
-
 def _runs(url: str) -> bool:
     try:
         answer = client.ask(f"{url.rstrip('/')}/health", timeout=2.0)
@@ -105,7 +100,7 @@ def _ask(base: str, asked: Question, settings: Settings) -> int:
         raise Unreachable(f"no answer from {base}: {error}") from None
     try:
         if stream.status != 200:
-            raise click.ClickException(f"{base} answered {stream.status}: {reason_of(stream.rest())}")
+            raise click.ClickException(_refusal(base, stream, settings))
         return _print(stream)
     except KeyboardInterrupt:
         _stop(base, stream.headers.get("Stream-Id"), headers)
@@ -116,8 +111,18 @@ def _ask(base: str, asked: Question, settings: Settings) -> int:
         stream.close()
 
 
+def _refusal(base: str, stream: client.Stream, settings: Settings) -> str:
+    said = f"{base} answered {stream.status}: {reason_of(stream.rest())}"
+    if stream.status != 401:
+        return said
+    return (
+        f"{said}; name that server's data directory with --data-dir (credentials are looked for in {settings.data_dir})"
+    )
+
+
 def request_of(asked: Question) -> tuple[str, str, dict[str, Any]]:
     """System, path and body that ask it: `ares` knows agents, `wisqu` instructions; each keeps its own conversations."""
+    body: dict[str, Any]
     if asked.agent:
         body = {"message": asked.text, "agent_type": asked.agent, "context_id": asked.conversation}
         return "ares", "/ares/v1/chat/stream?format=json", _without_none(body)

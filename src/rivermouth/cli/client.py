@@ -14,7 +14,6 @@ class Answered(NamedTuple):
     """A whole answer."""
 
     status: int
-    headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
@@ -31,7 +30,7 @@ class Stream:
     def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         self._connection, self._response = connection, response
         self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+        self.headers = response.headers
 
     def events(self) -> Iterator[Received]:
         """The events until the server ends the stream. Raises: OSError, HTTPException where it breaks off."""
@@ -54,7 +53,7 @@ def ask(
     """One request and its whole answer. body: becomes JSON. Raises: OSError, HTTPException."""
     stream = begin(url, method, headers=headers, body=body, timeout=timeout)
     try:
-        return Answered(stream.status, stream.headers, stream.rest())
+        return Answered(stream.status, stream.rest())
     finally:
         stream.close()
 

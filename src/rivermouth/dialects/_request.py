@@ -119,6 +119,12 @@ def query_flag(query: Mapping[str, str], field: str) -> bool | None:
     return FLAGS[value.lower()]
 
 
+def asked(query: Mapping[str, str], field: str, option: str) -> dict[str, bool]:
+    """`{option: …}` where the query says so, either way: a watcher may undo what the first client asked for."""
+    value = query_flag(query, field)
+    return {} if value is None else {option: value}
+
+
 def number(body: Body, field: str, least: float, most: float) -> float | None:
     """A number that may be absent or null. Raises: BadRequest."""
     value = body.get(field)

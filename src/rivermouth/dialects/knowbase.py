@@ -90,7 +90,7 @@ def parse(request: Incoming, limits: Limits) -> ChatRequest:
 
 def view(query: Mapping[str, str]) -> dict[str, Any]:
     """`?thinking_mode=true` asks for `thinking` events."""
-    return {"thinking": True} if _request.query_flag(query, "thinking_mode") else {}
+    return _request.asked(query, "thinking_mode", "thinking")
 
 
 class Encoder:

@@ -40,7 +40,7 @@ def parse(request: Incoming, limits: Limits) -> ChatRequest:
 
 def view(query: Mapping[str, str]) -> dict[str, Any]:
     """`?partial=0` leaves `partial` out: its bytes grow with the square of the length."""
-    return {"partial": False} if _request.query_flag(query, "partial") is False else {}
+    return _request.asked(query, "partial", "partial")
 
 
 class Encoder:

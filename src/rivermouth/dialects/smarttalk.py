@@ -64,7 +64,7 @@ def parse(request: Incoming, limits: Limits) -> ChatRequest:
 
 def view(query: Mapping[str, str]) -> dict[str, Any]:
     """`?includeTokens=false` leaves out the `token` events."""
-    return {"include_tokens": False} if _request.query_flag(query, "includeTokens") is False else {}
+    return _request.asked(query, "includeTokens", "include_tokens")
 
 
 class Encoder:

@@ -59,7 +59,8 @@ class Limiter:
     async def admit(self, system: str, route: Route, who: Principal | str, cost: int = 1) -> Allowance | None:
         """Count a request of `who` (for login and register, an address); None where nothing limits it.
 
-        A refused request is counted nowhere. Raises: TooMany, with the time until it makes sense to ask again.
+        What one window refuses is counted in none; what a quota refuses still counts as a request of its address.
+        Raises: TooMany, with the time until it makes sense to ask again.
         """
         if not self._settings.enabled:
             return None
@@ -68,9 +69,11 @@ class Limiter:
         for item, rule in checks:
             if not await self._windows.test(item, rule.name, rule.who, cost=cost):
                 raise await self._refused(item, rule)
-        quota = await self._use_quota(system, route, who, cost)
         for item, rule in checks:
-            await self._windows.hit(item, rule.name, rule.who, cost=cost)
+            # With a storage that others share, somebody may have come in between.
+            if not await self._windows.hit(item, rule.name, rule.who, cost=cost):
+                raise await self._refused(item, rule)
+        quota = await self._use_quota(system, route, who, cost)
         left = [await self._left(item, rule) for item, rule in checks] + ([quota] if quota else [])
         return min(left, key=lambda one: one.remaining, default=None)
 

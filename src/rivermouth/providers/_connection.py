@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._listener, self._timeouts = listener, timeouts
         self._waiter: asyncio.Future[None] = self._loop.create_future()
         self._reused, self._used = self._used, True
-        self._answered = self._complete = self._until_close = self._excess = False
+        self._answered = self._complete = self._until_close = self._excess = self._reusable = False
         self._headers: dict[str, str] = {}
         self._head_size = self._unseen = 0
         self._any = self._enough = False
@@ -193,19 +193,18 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The response is whole, or was a 1xx, after which the real one comes."""
-        if self._answered:
+        if self._answered and self._parser is not None:
             self._complete = True
+            self._reusable = self._parser.should_keep_alive() and not self._until_close  # llhttp forgets it afterwards
         self._headers, self._head_size = {}, 0
 
     # the end of it
 
     def _release(self) -> None:
-        assert self._parser is not None
-        reusable = self._parser.should_keep_alive() and not self._until_close and not self._excess
         self._parser = None
         self._disarm()
         self._settle(None)
-        if reusable and self._transport is not None and not self._transport.is_closing():
+        if self._reusable and not self._excess and self._transport is not None and not self._transport.is_closing():
             self._keep(self)
         else:
             self.abort()

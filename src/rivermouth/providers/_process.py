@@ -9,13 +9,23 @@ import msgspec
 import structlog
 
 from rivermouth.errors import NoModel, ProviderUnreachable
-from rivermouth.providers._server import Parameters
 
 logger = structlog.get_logger("rivermouth.providers")
 
 LOADING = 120.0
 """Seconds that loading may take. SmolLM2 needs 1.4 s on two cores (2026-11)."""
 Progress = Callable[[str], None]
+
+
+class Parameters(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run. context_tokens: for each of the `parallel` answers. key: what callers must show."""
+
+    file: str
+    name: str
+    key: str
+    parallel: int
+    context_tokens: int
+    threads: int
 
 
 class Process:

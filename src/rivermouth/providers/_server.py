@@ -16,16 +16,7 @@ from typing import BinaryIO
 import msgspec
 import xllamacpp
 
-
-class Parameters(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run. context_tokens: for each of the `parallel` answers. key: what callers must show."""
-
-    file: str
-    name: str
-    key: str
-    parallel: int
-    context_tokens: int
-    threads: int
+from rivermouth.providers._process import Parameters
 
 
 def main() -> None:
@@ -39,7 +30,8 @@ def main() -> None:
         server = xllamacpp.Server(common_params(parameters))
     except RuntimeError:
         os._exit(1)
-    print(server.listening_address, flush=True)
+    sys.stdout.write(f"{server.listening_address}\n")
+    sys.stdout.flush()
     watch.join()
 
 

@@ -14,14 +14,13 @@ import msgspec
 import structlog
 
 from rivermouth.clock import Clock
-from rivermouth.errors import NoModel, ProviderUnreachable, RivermouthError
+from rivermouth.errors import ProviderBroken, ProviderUnreachable, RivermouthError
 from rivermouth.messages import Message
 from rivermouth.providers import Finish, ModelRequest, Sink
 from rivermouth.providers._connection import Timeouts
 from rivermouth.providers._model import fetch_model, model_file
-from rivermouth.providers._process import Process, Progress, start
+from rivermouth.providers._process import Parameters, Process, Progress, start
 from rivermouth.providers._queue import FairQueue
-from rivermouth.providers._server import Parameters
 from rivermouth.providers._upstream import Upstream
 from rivermouth.providers.openai import Base, OpenAI
 from rivermouth.settings import Settings
@@ -82,7 +81,10 @@ class Embedded:
         """See `Provider.stream`. Waits for its turn and for the model; the model named in the request is this one."""
         async with self._queue.place(request.owner):
             running = await self._ready()
-            return await running.talk.stream(msgspec.structs.replace(request, model=running.name), sink)
+            try:
+                return await running.talk.stream(msgspec.structs.replace(request, model=running.name), sink)
+            except ProviderUnreachable as fault:
+                raise ProviderBroken("the built-in model's process ended; ask again") from fault
 
     async def count(self, messages: list[Message]) -> int | None:
         """The exact number: the model's own template and tokenizer are asked."""
@@ -160,5 +162,5 @@ async def _end(running: Running) -> None:
 
 def _look(task: asyncio.Task[Running]) -> None:
     """Log why a model did not load, also where no request waited for it."""
-    if not task.cancelled() and isinstance(error := task.exception(), (NoModel, RivermouthError)):
+    if not task.cancelled() and isinstance(error := task.exception(), RivermouthError):
         logger.warning("model_not_ready", code=error.code, why=error.message)

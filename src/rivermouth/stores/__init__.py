@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from rivermouth.events import Event, Outcome, RunStarted, Source, UsageOrigin
+from rivermouth.events import Outcome, Source, UsageOrigin
 from rivermouth.messages import Role
 
 System = Literal["knowbase", "ares", "wisqu", "session", "smarttalk"]
@@ -207,4 +207,3 @@ class Rows(Protocol):
 
     async def close(self) -> None:
         """Finish what was begun and let go of the database. Calling it twice is the same as once."""
-

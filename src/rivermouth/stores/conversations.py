@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from rivermouth.errors import Conflict, NotFound
 from rivermouth.events import Source
@@ -207,7 +207,7 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _conversation(row: Row[Any]) -> Conversation:
+def _conversation(row: Sequence[Any]) -> Conversation:
     id, system, owner, key, title, created, updated, count, meta = row
     return Conversation(
         id=id,
@@ -227,7 +227,7 @@ def _message_row(message: StoredMessage, conversation_id: str) -> dict[str, Any]
     return msgspec.structs.asdict(message) | {"conversation": conversation_id, "sources": sources}
 
 
-def _message(row: Row[Any]) -> StoredMessage:
+def _message(row: Sequence[Any]) -> StoredMessage:
     id, conversation_id, role, text, created, run, sources, outcome, prompt, completion, origin, model = row
     return StoredMessage(
         id=id,

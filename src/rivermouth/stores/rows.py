@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
 from rivermouth.clock import Clock
@@ -43,12 +44,15 @@ WRITE = "BEGIN IMMEDIATE"
 
 
 class SqliteRows:
-    """`Rows` in the file `path`, which is made (mode 0600) where it is not there. `close` ends it."""
+    """`Rows` in the file `path`, which is made (mode 0600) where it is not there. `close` ends it.
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    busy_timeout: seconds to wait for another process. Every method raises Unavailable where the file cannot be used.
+    """
+
+    def __init__(self, path: Path, clock: Clock, busy_timeout: float = 5.0) -> None:
         self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rows")
-        self._connection = self._thread.submit(_open, path).result()
+        self._connection = self._thread.submit(_open, path, busy_timeout).result()
 
     async def close(self) -> None:
         """Finish what was begun, then close the file. Calling it twice is the same as once."""
@@ -157,11 +161,11 @@ class SqliteRows:
         return await self._do(WRITE, conversations.delete_conversation, owners, system, key)
 
 
-def _open(path: Path) -> Connection:
+def _open(path: Path, busy_timeout: float) -> Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     engine = create_engine(
-        f"sqlite:///{path}", poolclass=StaticPool, isolation_level="AUTOCOMMIT", connect_args={"timeout": 5.0}
+        f"sqlite:///{path}", poolclass=StaticPool, isolation_level="AUTOCOMMIT", connect_args={"timeout": busy_timeout}
     )
     # Only one process at a time may turn a new file into a WAL database: SQLite answers the other "locked" at once.
     with _alone(path.parent):
@@ -183,13 +187,17 @@ def _bring_up_to_date(connection: Connection, name: str) -> None:
 def _transact(connection: Connection, begin: str, work: Callable[[], T]) -> T:
     # Begun and ended at the driver: SQLAlchemy's own begin has one mode for reading and writing, and costs 40 µs more.
     driver = cast(sqlite3.Connection, connection.connection.driver_connection)
-    driver.execute(begin)
     try:
+        driver.execute(begin)
         result = work()
-    except BaseException:
-        driver.execute("ROLLBACK")
-        raise
-    driver.execute("COMMIT")
+        driver.execute("COMMIT")
+    except (sqlite3.OperationalError, OperationalError) as error:
+        # Locked for too long, a full disk, a file that went away.
+        raise Unavailable("the database cannot be used at the moment", retry_after=1.0) from error
+    finally:
+        # Also where COMMIT itself failed; SQLite ends the transaction by itself after some errors.
+        if driver.in_transaction:
+            driver.execute("ROLLBACK")
     return result
 
 

@@ -2,5 +2,6 @@
 
 from rivermouth.testing.dialects import check_dialect
 from rivermouth.testing.logs import NASTY, log_of, sample_logs
+from rivermouth.testing.stores import check_store
 
-__all__ = ["NASTY", "check_dialect", "log_of", "sample_logs"]
+__all__ = ["NASTY", "check_dialect", "check_store", "log_of", "sample_logs"]

@@ -93,12 +93,17 @@ def check_bytes(stream: bytes, name: str, *, ascii_only: bool) -> None:
         assert not line or line.startswith((b"data: ", b"event: ", b"id: ")), f"{name}: not an SSE line: {line[:80]!r}"
         if ascii_only and line.startswith(b"data: "):
             assert line.isascii(), f"{name}: not ASCII: {line[:80]!r}"
-            json.loads(line[6:])
-            assert _compact(line[6:]), f"{name}: the JSON is not compact: {line[:80]!r}"
+            _check_json(line[6:], name)
 
 
-def _compact(line: bytes) -> bytes | bool:
-    return json.dumps(json.loads(line), separators=(",", ":")).encode() == line
+def _check_json(text: bytes, what: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise AssertionError(f"{what}: not JSON: {text[:80]!r}") from None
+    compact = json.dumps(value, separators=(",", ":")).encode()
+    assert text == compact, f"{what}: the JSON is not compact: {text[:80]!r}"
+    return value
 
 
 def check_reading(dialect: Dialect, frames: list[list[Frame]], stream: bytes, name: str) -> None:
@@ -234,8 +239,7 @@ def _kinds(kind: type[RivermouthError]) -> list[type[RivermouthError]]:
 
 def _check_answer(answer: Answer, what: str) -> None:
     assert answer.body.isascii(), f"{what}: the body is not ASCII"
-    assert isinstance(json.loads(answer.body), dict), f"{what}: the body is not a JSON object"
-    assert _compact(answer.body), f"{what}: the body is not compact"
+    assert isinstance(_check_json(answer.body, what), dict), f"{what}: the body is not a JSON object"
     _check_headers(answer.headers, what)
 
 

@@ -1,0 +1,57 @@
+"""A server of one's own, for as long as a block lasts."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+from rivermouth import logs
+from rivermouth.app import App, serve
+from rivermouth.cli.local import credentials
+from rivermouth.settings import Settings
+
+START_TIMEOUT = 120.0
+"""Seconds in which the built-in model must have been read from the disk."""
+
+
+@contextmanager
+def in_background(settings: Settings) -> Iterator[str]:
+    """The address of a server on a free port of this machine, which ends with the block.
+
+    Raises: what `serve` raises, TimeoutError.
+    """
+    quiet = settings.model_copy(update={"host": "127.0.0.1", "port": 0, "listen": (), "log_level": "error"})
+    logs.configure(quiet)
+    started: Future[str] = Future()
+    stopping: Future[None] = Future()
+    thread = threading.Thread(target=_run, args=(quiet, started, stopping), name="server")
+    thread.start()
+    try:
+        yield started.result(START_TIMEOUT)
+    finally:
+        stopping.set_result(None)
+        thread.join()
+
+
+def _run(settings: Settings, started: "Future[str]", stopping: "Future[None]") -> None:
+    try:
+        asyncio.run(_serve_until(settings, started, stopping))
+    except BaseException as error:  # noqa: BLE001, a thread's end: whoever waits for it is told
+        if not started.done():
+            started.set_exception(error)
+
+
+async def _serve_until(settings: Settings, started: "Future[str]", stopping: "Future[None]") -> None:
+    async def on_ready(app: App, addresses: list[str]) -> None:
+        await credentials(settings, app.auth)
+        started.set_result(addresses[0])
+
+    serving = asyncio.create_task(serve(settings, on_ready))
+    asked_to_stop = asyncio.ensure_future(asyncio.wrap_future(stopping))
+    await asyncio.wait([serving, asked_to_stop], return_when=asyncio.FIRST_COMPLETED)
+    serving.cancel()
+    asked_to_stop.cancel()
+    outcome = (await asyncio.gather(serving, asked_to_stop, return_exceptions=True))[0]
+    if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+        raise outcome

@@ -1,0 +1,103 @@
+"""`rivermouth serve`: start the server and say how to talk to it."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+from rich.console import Console
+
+import rivermouth
+from rivermouth import logs
+from rivermouth.app import App, serve
+from rivermouth.cli import nearby
+from rivermouth.cli.curls import bases, curl, shown
+from rivermouth.cli.failures import Unreachable
+from rivermouth.cli.flags import settings_flags, settings_of
+from rivermouth.cli.local import KINDS, credentials, kept_file
+from rivermouth.cli.ports import addresses, port_problem
+from rivermouth.errors import RivermouthError
+from rivermouth.settings import Settings
+
+
+@click.command("serve")
+@settings_flags("host", "port", "listen", "data_dir", "model.url", "model.name", "log_format", "log_level")
+def command(config: Path | None, **values: Any) -> None:
+    """Start the server; with no model configured, the built-in one answers. Ctrl-C or SIGTERM ends it.
+
+    Prints the address, a credential for each system, and a line to paste for each. These credentials belong to the local
+    user, are kept in the data directory (mode 0600) and are shown again at the next start.
+
+    \b
+    Examples:
+      rivermouth serve
+      rivermouth serve --model-url http://127.0.0.1:11434 --model llama3.2
+      rivermouth serve --listen 127.0.0.1:3000=ares --listen 127.0.0.1:5000=session
+      rivermouth serve --host 0.0.0.0 --port 80 --log-format json
+    """
+    settings = settings_of(values, config)
+    logs.configure(settings)
+    check_ports(settings)
+    # uvicorn sends a signal that it has caught to us once more when it is done: the parts that `serve` opened must still
+    # be closed after that, so SIGTERM may not simply end the process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    say = Console(highlight=False, soft_wrap=True, markup=False)
+    say.print(f"Rivermouth {rivermouth.__version__} is starting ...")
+    uvloop.run(serve(settings, lambda app, urls: announce(say, settings, app, urls)))
+
+
+def check_ports(settings: Settings) -> None:
+    """Raises: Unreachable, naming the first address that cannot be listened on and what to do."""
+    for host, port in addresses(settings):
+        problem = port_problem(host, port) if port else None
+        if problem is not None:
+            raise Unreachable(
+                f"cannot listen on {host}:{port}: {problem}; stop what uses port {port}, or choose another one with "
+                f"{'--port' if port == settings.port else '--listen'}"
+            )
+
+
+async def announce(say: Console, settings: Settings, app: App, urls: list[str]) -> None:
+    """Print all that somebody needs who has just started the server."""
+    try:
+        made = await credentials(settings, app.auth)
+    except (OSError, RivermouthError) as error:
+        say.print(f"The local user's credentials cannot be kept: {error}")
+        made = {}
+    base = shown(urls[0])
+    say.print(f"\nListening on {base}")
+    for entry, url in zip(settings.listen, urls[1:], strict=True):
+        say.print(f"         and {shown(url)}, for {entry.rpartition('=')[2]} alone")
+    for line in _credential_lines(settings, made, bases(base, settings.listen, urls[1:])):
+        say.print(line)
+    await _model(say, settings, app)
+
+
+def _credential_lines(settings: Settings, made: dict[str, str], where: dict[str, str]) -> list[str]:
+    lines = [f"\nCredentials of the local user (kept in {kept_file(settings)}):"]
+    lines += [f"  {system:<10} {KINDS[system]:<6} {credential}" for system, credential in made.items()]
+    lines.append("\nTo try it, paste one of these:")
+    lines += [f"\n{curl(where[system], system, credential)}" for system, credential in made.items()]
+    return lines if made else []
+
+
+async def _model(say: Console, settings: Settings, app: App) -> None:
+    """Say which model answers, once it does, and what else could."""
+    say.print("\nLoading the model ..." if not settings.model.url else f"\nAsking {_without_user(settings)} ...")
+    try:
+        with say.status("waiting for the model"):
+            line = await app.provider.check()
+    except RivermouthError as error:
+        say.print(f"The model does not answer yet: {error.message}. The server is up; `rivermouth doctor` says more.")
+    else:
+        say.print(f"Answering with {line}.")
+    for found in nearby.look(settings):
+        say.print(found.line())
+    say.print(f"Ready. Ctrl-C ends it (process {os.getpid()}).")
+
+
+def _without_user(settings: Settings) -> str:
+    return (settings.model.url or "").rpartition("@")[2].removeprefix("http://")

@@ -1,0 +1,305 @@
+"""The command line: what it prints, where, and with which exit code."""
+
+import asyncio
+import json
+import os
+import shlex
+import socket
+import stat
+from pathlib import Path
+
+import click
+import pytest
+
+from rivermouth.cli import cli, nearby, run
+from rivermouth.cli.chat import Question, piece_of, reason_of, request_of
+from rivermouth.cli.curls import bases, curl, shown
+from rivermouth.cli.local import accounts, credentials, kept_file
+from rivermouth.framing import Received
+from rivermouth.settings import SYSTEMS, Settings
+from tests.model_server import Handler, listening, model
+
+OURS = ("RIVERMOUTH_", "LOCAL_LLM_", "OPENAI_")
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(OURS)]:
+        monkeypatch.delenv(name)
+
+
+def all_commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    below = command.commands if isinstance(command, click.Group) else {}
+    return [path, *(deeper for name, inner in below.items() for deeper in all_commands(inner, (*path, name)))]
+
+
+@pytest.mark.parametrize("path", all_commands(cli), ids=" ".join)
+def test_every_command_explains_itself_with_examples(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
+    code = run([*path, "--help"])
+
+    assert code == 0
+    assert "Examples:" in capsys.readouterr().out
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("rivermouth, version 0.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serve", "--nonsense"],
+        ["serve", "--port", "99999"],
+        ["serve", "--listen", "3000=ares"],
+        ["serve", "--log-level", "loud"],
+        ["serve", "--config", "nowhere.toml"],
+        ["token", "create", "--system", "knowbase", "--kind", "key", "--user", "ann"],
+        ["token", "create", "--system", "ares", "--kind", "key", "--user", "ann", "--tier", "golden"],
+        ["token", "create", "--system", "ares", "--kind", "key", "--user", "ann", "--expires", "soon"],
+        ["token", "create", "--system", "ares", "--kind", "key", "--user", "ann", "--expires", "2020-01-01"],
+        ["chat", "--agent", "hr", "--system", "Be brief.", "Hello"],
+    ],
+    ids=" ".join,
+)
+def test_what_does_not_fit_ends_with_2_and_nothing_on_stdout(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    code = run(arguments)
+
+    told = capsys.readouterr()
+    assert code == 2
+    assert told.out == ""
+    assert "Traceback" not in told.err
+
+
+def test_an_unknown_setting_is_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("RIVERMOUTH_PROT", "1")
+    code = run(["serve"])
+
+    assert code == 2
+    assert capsys.readouterr().err == (
+        "rivermouth: there is no setting prot (RIVERMOUTH_PROT in the environment); did you mean port?\n"
+    )
+
+
+def test_a_port_in_use_is_one_line_that_names_it_and_the_fix(capsys: pytest.CaptureFixture[str]):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code = run(["serve", "--port", str(port)])
+
+    line = capsys.readouterr().err
+    assert code == 3
+    assert f"127.0.0.1:{port}" in line
+    assert "--port" in line
+
+
+def test_a_new_credential_is_all_that_stdout_gets(capsys: pytest.CaptureFixture[str]):
+    code = run(["token", "create", "--system", "ares", "--kind", "key", "--user", "ann"])
+
+    told = capsys.readouterr()
+    assert code == 0
+    assert told.out.startswith("ares_")
+    assert told.out.count("\n") == 1
+
+
+def test_the_list_tells_all_but_the_secret_and_a_revoked_credential_is_marked(capsys: pytest.CaptureFixture[str]):
+    run(["token", "create", "--system", "knowbase", "--kind", "token", "--user", "ann", "--expires", "30d"])
+    secret = capsys.readouterr().out.strip()
+    run(["token", "list"])
+    before = capsys.readouterr().out
+    code = run(["token", "revoke", secret])
+    run(["token", "list"])
+    after = capsys.readouterr().out
+
+    assert code == 0
+    assert secret not in before
+    assert all(word in before for word in ("knowbase", "token", "ann", "unlimited", "valid"))
+    assert "revoked" in after
+
+
+def test_revoking_what_is_not_there_fails_with_1(capsys: pytest.CaptureFixture[str]):
+    assert run(["token", "revoke", "nothing"]) == 1
+    assert "nothing" in capsys.readouterr().err
+
+
+def kept_twice(settings: Settings, revoke: str | None = None) -> tuple[dict[str, str], dict[str, str]]:
+    async def both() -> tuple[dict[str, str], dict[str, str]]:
+        async with accounts(settings) as auth:
+            first = await credentials(settings, auth)
+            if revoke is not None:
+                await auth.revoke(first[revoke])
+            return first, await credentials(settings, auth)
+
+    return asyncio.run(both())
+
+
+def test_the_local_users_credentials_are_made_once_and_kept_for_their_owner_alone(tmp_path: Path):
+    settings = Settings(data_dir=tmp_path / "data")
+    first, second = kept_twice(settings)
+
+    assert first == second
+    assert set(first) == set(SYSTEMS)
+    assert stat.S_IMODE(kept_file(settings).stat().st_mode) == 0o600
+
+
+def test_a_kept_credential_that_was_revoked_is_made_anew_and_the_others_stay(tmp_path: Path):
+    first, second = kept_twice(Settings(data_dir=tmp_path / "data"), revoke="ares")
+
+    assert [system for system in SYSTEMS if first[system] != second[system]] == ["ares"]
+
+
+def test_a_broken_file_of_credentials_is_written_anew(tmp_path: Path):
+    settings = Settings(data_dir=tmp_path / "data")
+    settings.data_dir.mkdir()
+    kept_file(settings).write_text("{")
+
+    assert set(kept_twice(settings)[0]) == set(SYSTEMS)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_line_to_paste_survives_the_shell(system: str):
+    words = shlex.split(curl("http://127.0.0.1:8000", system, "secret"))
+
+    assert words[:2] == ["curl", "-N"]
+    assert "Authorization: Bearer secret" in words
+    assert json.loads(words[-1])
+
+
+def test_a_system_with_its_own_listener_is_asked_there():
+    where = bases("http://127.0.0.1:8000", ("0.0.0.0:3000=ares",), ["http://0.0.0.0:3000"])
+
+    assert where["ares"] == "http://127.0.0.1:3000"
+    assert where["session"] == "http://127.0.0.1:8000"
+    assert shown("http://:::8000") == shown("http://[::]:8000") == "http://[::1]:8000"
+
+
+def test_a_model_server_nearby_is_found_and_said_how_to_use():
+    with listening(model) as server:
+        found = nearby.look(Settings(), known={"Ollama": server.port})
+
+    assert [one.models for one in found] == [("tiny",)]
+    assert f"--model-url {server.url} --model tiny" in found[0].line()
+
+
+def test_something_else_on_a_known_port_is_no_model_server():
+    def page(handler: Handler) -> None:
+        handler.whole(b"<html>", "text/html")
+
+    with listening(page) as server:
+        assert nearby.look(Settings(), known={"llama.cpp": server.port}) == []
+
+
+def test_nobody_is_looked_for_where_a_model_is_configured():
+    with listening(model) as server:
+        settings = Settings.model_validate({"model": {"url": "http://127.0.0.1:1"}})
+
+        assert nearby.look(settings, known={"Ollama": server.port}) == []
+        assert server.seen == []
+
+
+def test_chat_with_an_agent_asks_ares_and_else_wisqu():
+    with_agent = request_of(Question("Hi", "hr", "trip", None))
+    without = request_of(Question("Hi", None, "trip", "Be brief."))
+
+    assert with_agent == (
+        "ares",
+        "/ares/v1/chat/stream?format=json",
+        {"message": "Hi", "agent_type": "hr", "context_id": "trip"},
+    )
+    assert without[:2] == ("wisqu", "/wisqu/api/v1/chat/")
+    assert without[2]["conversation_id"] == request_of(Question("Ho", None, "trip", None))[2]["conversation_id"]
+
+
+@pytest.mark.parametrize(
+    ("data", "piece"),
+    [
+        ('{"type":"content","content":" a"}', (" a", None, False)),
+        ('{"type":"metadata","message_id":"m","usage":{}}', ("", None, True)),
+        ('{"type":"error","error":"no"}', ("", "no", False)),
+        ('{"event":"token","content":"b"}', ("b", None, False)),
+        ('{"event":"done"}', ("", None, True)),
+    ],
+)
+def test_chat_reads_both_forms(data: str, piece: tuple[str, str | None, bool]):
+    assert piece_of(Received("message", data, "")) == piece
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"error":"Agent not found","code":"NOT_FOUND"}', "Agent not found"),
+        (b'{"error":{"code":"x","message":"gone"}}', "gone"),
+        (b'{"detail":"AUTH_INVALID_TOKEN"}', "AUTH_INVALID_TOKEN"),
+        (b"<html>", "<html>"),
+    ],
+)
+def test_an_error_of_any_shape_is_told_in_its_own_words(body: bytes, words: str):
+    assert reason_of(body) == words
+
+
+def answers(sse: bytes, status: int = 200):
+    def answer(handler: Handler) -> None:
+        if handler.path == "/health":
+            handler.whole(b"OK", "text/plain")
+        else:
+            handler.whole(sse, "text/event-stream", status)
+
+    return answer
+
+
+def test_chat_prints_the_answer_of_a_running_server(capsys: pytest.CaptureFixture[str]):
+    sse = b'data: {"type":"content","content":"Hello"}\n\ndata: {"type":"content","content":" there"}\n\n'
+    with listening(answers(sse + b'data: {"type":"metadata","usage":{}}\n\n')) as server:
+        code = run(["chat", "--url", server.url, "Hi"])
+
+    assert (code, capsys.readouterr().out) == (0, "Hello there\n")
+
+
+@pytest.mark.parametrize(
+    ("sse", "status", "code", "words"),
+    [
+        (b'data: {"type":"content","content":"Hel', 200, 3, "broke off"),
+        (b'data: {"type":"error","error":"the model is gone"}\n\n', 200, 1, "the model is gone"),
+        (b'{"detail":"AUTH_INVALID_TOKEN"}', 401, 1, "--data-dir"),
+    ],
+)
+def test_chat_never_takes_half_an_answer_for_a_whole_one(
+    sse: bytes, status: int, code: int, words: str, capsys: pytest.CaptureFixture[str]
+):
+    with listening(answers(sse, status)) as server:
+        assert run(["chat", "--url", server.url, "Hi"]) == code
+    assert words in capsys.readouterr().err
+
+
+def test_chat_with_nobody_there_ends_with_3_and_says_how_to_start_one(capsys: pytest.CaptureFixture[str]):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    assert run(["chat", "--url", f"http://127.0.0.1:{port}", "Hi"]) == 3
+    assert "rivermouth serve" in capsys.readouterr().err
+
+
+def test_doctor_finds_all_well_and_hides_secrets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("LOCAL_LLM_API_KEY", "hunter2")
+    with listening(model) as server:
+        code = run(["doctor", "--port", "0", "--model-url", server.url, "--model", "tiny"])
+
+    told = capsys.readouterr().out
+    assert (code, "✗" in told) == (0, False), told
+    assert "model.api_key = (secret) (LOCAL_LLM_API_KEY in the environment)" in told
+    assert "hunter2" not in told
+
+
+def test_doctor_says_what_is_wrong_and_how_to_mend_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "file").write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+    code = run(["doctor", "--data-dir", "file/data", "--port", "0", "--model-url", f"http://127.0.0.1:{port}"])
+
+    told = capsys.readouterr().out
+    assert code == 1
+    assert "✗ data directory" in told
+    assert "✗ model" in told
+    assert told.count("to mend it:") == 2
