@@ -81,7 +81,8 @@ def test_every_metric_is_documented():
 
 def test_every_direct_dependency_is_documented():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    groups = [project["project"]["dependencies"], *project["dependency-groups"].values()]
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    groups = [project["project"]["dependencies"], *extras.values(), *groups.values()]
     direct = [re.split(r"[<>=\[ ;]", entry)[0] for group in groups for entry in group]
 
     assert missing("dependencies.md", direct) == []

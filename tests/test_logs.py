@@ -74,6 +74,15 @@ def test_a_run_that_said_nothing_has_no_speed():
     assert (facts["ttft"], facts["tokens_per_second"], facts["usage"], facts["cost"]) == (None, None, None, 0.0)
 
 
+def test_the_model_that_answered_is_named_and_paid_for_under_either_name():
+    reply = Reply(started=STARTED, ended_at=101.0, outcome="completed")
+    reply.usage = UsageCounted(101.0, 1000, 0, "reported", "tiny-2026-11")
+
+    facts = logs.run_facts(reply, {"tiny": Price(input=0.5)})
+
+    assert (facts["model"], facts["cost"]) == ("tiny-2026-11", 0.5)
+
+
 def test_the_default_price_holds_for_a_model_without_one():
     assert logs.cost({"default": Price(input=1.0, output=2.0)}, "tiny", 1000, 500) == 2.0
 

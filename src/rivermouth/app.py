@@ -69,6 +69,7 @@ class App:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The ASGI entry. A listener is told from another by the address the client reached."""
         server = tuple(scope.get("server") or ())
+        scope["send"] = send
         scope["pinned"] = self.pinned.get(server) or self.pinned.get(("0.0.0.0", server[1] if server else 0))  # noqa: S104
         await self._asgi(scope, receive, send)
 
@@ -105,6 +106,7 @@ async def build(
             clock=clock,
             observer=Accounts(metrics, settings),
         )
+        log.on_failure = runs.log_failed
         await runs.recover(unfinished)
         stack.push_async_callback(runs.drain, 0.0)
         watchers = Watchers(clock, heartbeat=settings.runs.heartbeat, send_timeout=settings.runs.send_timeout)
@@ -304,7 +306,8 @@ def _rows_check(rows: SqliteRows) -> ops.Check:
 
 def _log_check(log: Log) -> ops.Check:
     async def check() -> str:
-        log.commits.raise_if_failed()
+        if log.commits.failure is not None:
+            raise log.commits.failure
         return f"SQLite, {len(log.live)} live"
 
     return check

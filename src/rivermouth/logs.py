@@ -26,7 +26,7 @@ def configure(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.format_exc_info if json else structlog.processors.StackInfoRenderer(),
     ]
-    last = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    last = structlog.processors.JSONRenderer() if json else _for_people()
     structlog.configure(
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -34,6 +34,12 @@ def configure(settings: Settings) -> None:
         cache_logger_on_first_use=False,
     )
     _libraries(shared, last, level)
+
+
+def _for_people() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), sort_keys=False, timestamp_key="time", pad_event_to=8, pad_level=False
+    )
 
 
 def _libraries(shared: list[Any], last: Any, level: int) -> None:
@@ -81,15 +87,19 @@ def run_line(reply: Reply, prices: Mapping[str, Price]) -> None:
 
 
 def run_facts(reply: Reply, prices: Mapping[str, Price]) -> dict[str, Any]:
-    """What `run_line` tells. tokens_per_second: from the first token to the end, None where there is no such time."""
+    """What `run_line` tells. model: the one that answered, else the one that was asked for.
+
+    tokens_per_second: from the first token to the end, None where there is no such time.
+    """
     started, usage, ended = reply.started, reply.usage, reply.ended_at or reply.started.at
     prompt, completion = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+    model = (usage.model if usage else "") or started.model
     writing = ended - (reply.first_token_at or ended)
     return {
         "run": started.run,
         "dialect": started.dialect,
         "agent": started.agent,
-        "model": started.model,
+        "model": model,
         "principal": started.owner,
         "outcome": reply.outcome,
         "code": reply.problem.code if reply.problem else None,
@@ -99,7 +109,7 @@ def run_facts(reply: Reply, prices: Mapping[str, Price]) -> dict[str, Any]:
         "seconds": round(ended - started.at, 4),
         "ttft": round(reply.first_token_at - started.at, 4) if reply.first_token_at else None,
         "tokens_per_second": round(completion / writing, 2) if writing > 0 else None,
-        "cost": cost(prices, started.model, prompt, completion),
+        "cost": cost(prices, model if model in prices else started.model, prompt, completion),
     }
 
 

@@ -28,7 +28,6 @@ from rivermouth.testing.lying import (
     OK,
     SSE,
     Close,
-    LyingServer,
     Move,
     Read,
     Reset,
@@ -380,7 +379,7 @@ def test_an_address_ends_in_one_v1(given: str, root: str, query: str) -> None:
 
 @pytest.mark.parametrize("given", ["ftp://h", "http://", "http://h:x", "http://user:pw@h"])
 def test_an_address_that_cannot_be_is_a_settings_error(given: str) -> None:
-    with pytest.raises(SettingsError, match="model.url"):
+    with pytest.raises(SettingsError, match=r"model\.url"):
         base_of(given)
 
 

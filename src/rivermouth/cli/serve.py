@@ -18,6 +18,7 @@ from rivermouth.cli.curls import bases, curl, shown
 from rivermouth.cli.failures import Unreachable
 from rivermouth.cli.flags import settings_flags, settings_of
 from rivermouth.cli.local import KINDS, credentials, kept_file
+from rivermouth.cli.model import fetch, first_token, provider_name
 from rivermouth.cli.ports import addresses, port_problem
 from rivermouth.errors import RivermouthError
 from rivermouth.settings import Settings
@@ -26,7 +27,7 @@ from rivermouth.settings import Settings
 @click.command("serve")
 @settings_flags("host", "port", "listen", "data_dir", "model.url", "model.name", "log_format", "log_level")
 def command(config: Path | None, **values: Any) -> None:
-    """Start the server; with no model configured, the built-in one answers. Ctrl-C or SIGTERM ends it.
+    """Start the server; with no model configured, the built-in one answers. Ctrl-C or SIGTERM ends it, with 0.
 
     Prints the address, a credential for each system, and a line to paste for each. These credentials belong to the local
     user, are kept in the data directory (mode 0600) and are shown again at the next start.
@@ -41,11 +42,13 @@ def command(config: Path | None, **values: Any) -> None:
     settings = settings_of(values, config)
     logs.configure(settings)
     check_ports(settings)
-    # uvicorn sends a signal that it has caught to us once more when it is done: the parts that `serve` opened must still
-    # be closed after that, so SIGTERM may not simply end the process.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # uvicorn raises a signal that it has caught once more when it is done: the parts that `serve` opened must still be
+    # closed after that, so it may not simply end the process.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     say = Console(highlight=False, soft_wrap=True, markup=False)
     say.print(f"Rivermouth {rivermouth.__version__} is starting ...")
+    fetch(settings, lambda line: say.print(f"  {line}"))
     uvloop.run(serve(settings, lambda app, urls: announce(say, settings, app, urls)))
 
 
@@ -86,9 +89,14 @@ def _credential_lines(settings: Settings, made: dict[str, str], where: dict[str,
 
 async def _model(say: Console, settings: Settings, app: App) -> None:
     """Say which model answers, once it does, and what else could."""
-    say.print("\nLoading the model ..." if not settings.model.url else f"\nAsking {_without_user(settings)} ...")
+    own = provider_name(settings) == "embedded"
+    say.print(
+        "\nLoading the built-in model ..." if own else f"\nAsking the model's server {_without_user(settings)} ..."
+    )
     try:
         with say.status("waiting for the model"):
+            if own:
+                await first_token(app.provider, settings)
             line = await app.provider.check()
     except RivermouthError as error:
         say.print(f"The model does not answer yet: {error.message}. The server is up; `rivermouth doctor` says more.")
@@ -100,4 +108,4 @@ async def _model(say: Console, settings: Settings, app: App) -> None:
 
 
 def _without_user(settings: Settings) -> str:
-    return (settings.model.url or "").rpartition("@")[2].removeprefix("http://")
+    return (settings.model.url or "").partition("://")[2].rpartition("@")[2]

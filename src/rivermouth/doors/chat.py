@@ -114,7 +114,7 @@ class ChatDoor:
             await start_stream(request, send, [*headers, *extra])
             watcher = Watcher(run.log, view, self._clock)
             with self._watchers.add(watcher):
-                await watcher.pump(send, receive)
+                await watcher.pump(request.raw_send, receive)
             request.seen.bytes = watcher.sent
 
     async def _status_is_known(self, run: Run) -> None:

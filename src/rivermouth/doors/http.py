@@ -1,7 +1,7 @@
 """What every door needs of a request and an answer: the body with its cap, headers, cookies, and one way to answer."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,8 +13,8 @@ from rivermouth.errors import BadRequest, RivermouthError, TooLarge, TooMany
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Coroutine[Any, Any, None]]
+Receive = Callable[[], Coroutine[Any, Any, Message]]
 
 JSON = "application/json"
 COOKIE = "rivermouth_client"
@@ -34,7 +34,7 @@ class Seen(msgspec.Struct):
 class Request:
     """One HTTP request. headers: lower-case names. query: the last value of each name."""
 
-    __slots__ = ("address", "body", "headers", "method", "path", "pinned", "query", "scope", "seen")
+    __slots__ = ("address", "body", "headers", "method", "path", "pinned", "query", "raw_send", "scope", "seen")
 
     def __init__(self, scope: Scope, *, pinned: str | None) -> None:
         self.scope = scope
@@ -45,6 +45,8 @@ class Request:
         self.address: str = scope["client"][0] if scope.get("client") else "unknown"
         self.pinned = pinned
         self.body = b""
+        self.raw_send: Send = scope["send"]
+        """The server's own `send`, below every middleware: for the body of a stream, whose headers are out."""
         self.seen = Seen()
 
     @property

@@ -1,25 +1,29 @@
 """From a run's log to a socket: watch, encode, write, and only then look again.
 
-Every client of a stream is a `Watcher`: a cursor on one log. It wakes when its run commits, takes everything past the
+Every client of a stream is a `Watcher`: a cursor on one log. It is called when its run commits, takes everything past the
 cursor, and sends it in one write, so an event is never split over two writes and a slow client only gets bigger ones.
 Nothing here repeats work for a second viewer at the tail: `Projection` keeps the last batch of bytes for the others.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+import types
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import structlog
 
 from rivermouth.clock import Clock
 from rivermouth.dialects import Dialect, Encoder
+from rivermouth.doors.http import Receive, Send
 from rivermouth.errors import RivermouthError, problem_of
 from rivermouth.events import Event, RunEnded
 from rivermouth.framing import HEARTBEAT, Frame, sse, sse_block
 from rivermouth.stores.event_log import RunLog
 
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Receive = Callable[[], Awaitable[Message]]
+logger = structlog.get_logger("rivermouth.pump")
+
 
 TICK = 1.0
 """Seconds between two looks at all watchers: heartbeats and send timeouts need no timer of their own per write."""
@@ -40,18 +44,17 @@ class View:
 class Projection:
     """A run's events as bytes of one dialect, at the tail: the last batch stays for whoever else stands there."""
 
-    __slots__ = ("_encoder", "_ids", "batch", "cursor", "start")
+    __slots__ = ("_encode", "_ids", "batch", "cursor", "start")
 
     def __init__(self, encoder: Encoder, *, ids: bool) -> None:
-        self._encoder, self._ids = encoder, ids
+        self._encode, self._ids = encoder.encode, ids
         self.start = self.cursor = 0
         self.batch = b""
 
     def advance(self, log: RunLog) -> bytes:
         """The bytes of all committed events past the cursor."""
-        start, end = self.cursor, log.committed
-        self.batch = _blocks(self._encoder, log.events[start:end], start + 1, ids=self._ids)
-        self.start, self.cursor = start, end
+        self.start, self.cursor = self.cursor, log.committed
+        self.batch = _blocks(self._encode, log.events, self.start, self.cursor, ids=self._ids)
         return self.batch
 
 
@@ -73,11 +76,11 @@ class Cursor:
     def take(self) -> bytes:
         """All committed events past the position, as bytes; moves the position. b'' where none of them is spoken of."""
         if self._own is None and self._skip == 0:
-            shared = self._shared
+            shared, log = self._shared, self._log
             if shared.cursor == self.position:
-                self.position = self._log.committed
-                return shared.advance(self._log)
-            if shared.start == self.position and shared.cursor == self._log.committed:
+                self.position = log.committed
+                return shared.advance(log)
+            if shared.start == self.position and shared.cursor == log.committed:
                 self.position = shared.cursor
                 return shared.batch
         return self._take_alone()
@@ -98,10 +101,9 @@ class Cursor:
             for event in log.events[:start]:
                 self._own.encode(event)
         self.position = log.committed
-        events = log.events[start : self.position]
         if self._skip:
-            return self._skipping(events, start + 1)
-        block = _blocks(self._own, events, start + 1, ids=self._view.ids)
+            return self._skipping(log.events[start : self.position], start + 1)
+        block = _blocks(self._own.encode, log.events, start, self.position, ids=self._view.ids)
         if self._rejoins and self._shared.cursor == self.position:
             self._rejoins -= 1
             self._own = None
@@ -134,100 +136,130 @@ def _projection(log: RunLog, view: View) -> Projection:
     return found
 
 
-def _blocks(encoder: Encoder, events: Sequence[Event], number: int, *, ids: bool) -> bytes:
-    encode = encoder.encode
-    if len(events) == 1:
-        frames = encode(events[0])
+def _blocks(
+    encode: Callable[[Event], list[Frame]], events: Sequence[Event], start: int, end: int, *, ids: bool
+) -> bytes:
+    if end - start == 1:
+        frames = encode(events[start])
         if len(frames) == 1:
-            return sse(frames[0], number if ids else None)
-        return sse_block(frames, number if ids else None)
-    return b"".join(sse_block(encode(event), number + i if ids else None) for i, event in enumerate(events))
+            return sse(frames[0], end if ids else None)
+        return sse_block(frames, end if ids else None)
+    return b"".join(sse_block(encode(events[i]), i + 1 if ids else None) for i in range(start, end))
 
 
 class Watcher:
-    """One client that follows one run over one HTTP response."""
+    """One client that follows one run over one HTTP response.
+
+    It is called by the log at each commit and writes in that same call: no task is woken for a token (that took 6 of 27 µs
+    a token, 2026-11-20). `send` is a coroutine, but one that only suspends while the client's socket is full; until it
+    goes on, commits are ignored, and then everything that has come meanwhile is sent at once.
+    """
 
     def __init__(self, log: RunLog, view: View, clock: Clock) -> None:
         self._log, self._view, self._clock = log, view, clock
         self._cursor = Cursor(log, view)
-        self._task: asyncio.Task[Any] | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._idle_since = clock.monotonic()
-        self._sending_since: float | None = None
-        self._beat = False
-        self.gone = False
-        """The client has closed its connection, or let it fill up for too long."""
+        self._aborts = view.dialect.ABORTS
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._blocked: asyncio.Task[None] | None = None
+        self._last_write = clock.monotonic()
         self.sent = 0
+        """Bytes given to the socket so far."""
 
-    async def pump(self, send: Send, receive: Receive) -> bool:
-        """Send the body until the run's last event, or the client goes; whether the whole answer was sent.
+    async def pump(self, send: Send, receive: Receive) -> None:
+        """Send the body until the run's last event, or until the client goes.
 
-        A dialect that cannot tell a failure breaks the body off: then this returns without the final empty chunk.
+        In a dialect that cannot tell a failure, a failed run's body is left without its end, so that it breaks off.
         """
-        self._task = asyncio.current_task()
+        self._send = send
         listening = asyncio.create_task(self._listen(receive))
+        self._log.listeners.add(self._advance)
         try:
-            while not self.gone:
-                await self._wait()
-                if self.gone:
-                    break
-                if await self._send_next(send):
-                    return True
-        except RivermouthError as error:
-            last_word = b"" if self._view.dialect.ABORTS else self._cursor.fail(error)
-            await send({"type": "http.response.body", "body": last_word, "more_body": self._view.dialect.ABORTS})
-        except asyncio.CancelledError:
-            if not self.gone:
-                raise
-            if self._task is not None:
-                self._task.uncancel()
+            self._advance()
+            await self._over
         finally:
+            self._log.listeners.discard(self._advance)
             listening.cancel()
-        return False
+            if self._blocked is not None:
+                self._blocked.cancel()
 
     def tick(self, now: float, *, heartbeat: float, send_timeout: float) -> None:
         """A look from outside, now and then: send a comment into silence, drop a client whose socket stays full."""
-        if self._sending_since is not None:
-            if now - self._sending_since > send_timeout and self._task is not None and not self.gone:
-                self.gone = True
-                self._task.cancel()
-        elif now - self._idle_since >= heartbeat:
-            self._beat = True
-            self._wake()
+        silent = now - self._last_write
+        if self._blocked is not None:
+            if silent > send_timeout:
+                self._finish()
+        elif silent >= heartbeat:
+            self._write(HEARTBEAT, last=False)
 
-    async def _wait(self) -> None:
-        if self._cursor.position < self._log.committed or self._log.ended is not None or self._beat:
+    def _advance(self) -> None:
+        """Write what is committed and not yet sent, unless an earlier write still waits for the client."""
+        if self._blocked is not None or self._over.done():
             return
-        self._log.raise_if_failed()
-        self._waiter = self._log.wait()
-        await self._waiter
+        try:
+            log = self._log
+            body = self._cursor.take() if self._cursor.position < log.committed else b""
+            if log.ended is not None:
+                self._write_end(body, broken=self._aborts and log.ended.problem is not None)
+            elif body:
+                self._write(body, last=False)
+            elif log.failure is not None:
+                self._write_end(b"" if self._aborts else self._cursor.fail(log.failure), broken=self._aborts)
+        except Exception:
+            # This is called in the middle of a commit: one watcher's trouble must not become that of all others.
+            logger.exception("watcher_broke", run=self._log.run, dialect=self._view.name)
+            self._finish()
 
-    async def _send_next(self, send: Send) -> bool:
-        body = self._cursor.take()
-        ended = self._log.ended
-        last = ended is not None and self._cursor.position >= self._log.committed
-        broken = last and ended is not None and ended.outcome in ("failed", "interrupted") and self._view.dialect.ABORTS
-        if not body and not last:
-            if not self._beat:
-                return False
-            body = HEARTBEAT
-        self._beat = False
-        self._sending_since = self._clock.monotonic()
+    def _write_end(self, body: bytes, *, broken: bool) -> None:
         if body or not broken:
-            await send({"type": "http.response.body", "body": body, "more_body": not last or broken})
-        self._idle_since, self._sending_since = self._clock.monotonic(), None
+            self._write(body, last=not broken)
+        if self._blocked is None:
+            self._finish()
+        else:
+            self._blocked.add_done_callback(lambda _: self._finish())
+
+    def _write(self, body: bytes, *, last: bool) -> None:
         self.sent += len(body)
-        return last
+        self._last_write = self._clock.monotonic()
+        sending = self._send({"type": "http.response.body", "body": body, "more_body": not last})
+        try:
+            waits_for = sending.send(None)
+        except StopIteration:
+            return
+        self._blocked = asyncio.ensure_future(_go_on(sending, waits_for))
+        self._blocked.add_done_callback(self._unblocked)
+
+    def _unblocked(self, _: "asyncio.Task[None]") -> None:
+        self._blocked = None
+        self._advance()
 
     async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self.gone = True
-        self._wake()
+        self._finish()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _finish(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
+
+async def _go_on(sending: Coroutine[Any, None, None], waits_for: Any) -> None:
+    """Run the rest of a coroutine whose first step has been taken and has given `waits_for`."""
+    await _rest(sending, waits_for)
+
+
+@types.coroutine
+def _rest(sending: Coroutine[Any, None, None], waits_for: Any) -> Generator[Any, Any, None]:
+    while True:
+        try:
+            value = yield waits_for
+        except BaseException as thrown:  # noqa: BLE001, not handled here: it belongs to the coroutine
+            step = partial(sending.throw, thrown)
+        else:
+            step = partial(sending.send, value)
+        try:
+            waits_for = step()
+        except StopIteration:
+            return
 
 
 class Watchers:

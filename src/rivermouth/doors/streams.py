@@ -98,7 +98,7 @@ class StreamsDoor:
             await start_stream(request, send, stream_headers(view.dialect, log.started, request.scope))
             watcher = Watcher(log, view, self._clock)
             with self._watchers.add(watcher):
-                await watcher.pump(send, receive)
+                await watcher.pump(request.raw_send, receive)
             request.seen.bytes = watcher.sent
 
 

@@ -217,6 +217,12 @@ class Runs:
         if tasks:
             await asyncio.wait(tasks, timeout=5)
 
+    def log_failed(self, error: Exception) -> None:
+        """Nothing more can be seen of any run, so none goes on."""
+        logger.error("log_failed", error=str(error), runs=len(self.live))
+        for run in list(self.live.values()):
+            self._end_early(run, "interrupted")
+
     def _maybe_expire(self, run: Run) -> None:
         if run.viewers or run.id not in self.live or run.grace.seconds is None:
             return

@@ -46,6 +46,15 @@ class Process:
         """Whether it still runs."""
         return self._child.returncode is None
 
+    async def ended(self, *, within: float) -> bool:
+        """Whether it ends within so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._child.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def end(self) -> None:
         """End it and wait until it is gone. Twice is once."""
         await end(self._child)
@@ -56,10 +65,7 @@ async def start(parameters: Parameters, on_progress: Progress) -> Process:
     """The process, when its model is loaded. Raises: NoModel where it cannot be loaded, ProviderUnreachable."""
     on_progress(f"loading the model {parameters.name} …")
     began = asyncio.get_running_loop().time()
-    pipe = asyncio.subprocess.PIPE
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "rivermouth.providers._server", stdin=pipe, stdout=pipe, stderr=pipe
-    )
+    child = await _spawn()
     last_words: deque[str] = deque(maxlen=20)
     listening = asyncio.create_task(_listen(child, last_words))
     try:
@@ -75,6 +81,21 @@ async def start(parameters: Parameters, on_progress: Progress) -> Process:
         raise NoModel(f"the model {parameters.name} could not be loaded; is its file whole?")
     on_progress(f"the model {parameters.name} is ready ({asyncio.get_running_loop().time() - began:.1f} s)")
     return Process(child, address, listening)
+
+
+async def _spawn() -> asyncio.subprocess.Process:
+    """The process, which nobody loses hold of where this is cancelled half way (uvloop would leave it running)."""
+    pipe = asyncio.subprocess.PIPE
+    spawning = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            sys.executable, "-m", "rivermouth.providers._server", stdin=pipe, stdout=pipe, stderr=pipe
+        )
+    )
+    try:
+        return await asyncio.shield(spawning)
+    except asyncio.CancelledError:
+        await end(await spawning)
+        raise
 
 
 async def end(child: asyncio.subprocess.Process) -> None:

@@ -29,6 +29,9 @@ __all__ = ["Embedded", "fetch_model", "open"]
 
 logger = structlog.get_logger("rivermouth.providers")
 
+DYING = 1.0
+"""Seconds between a process's last connection and its end, at most."""
+
 
 async def open(settings: Settings, clock: Clock, on_progress: Progress | None = None) -> "Embedded":
     """The built-in model, which begins to load now; a request waits for it. `on_progress` gets a line for people."""
@@ -80,11 +83,12 @@ class Embedded:
     async def stream(self, request: ModelRequest, sink: Sink) -> Finish:
         """See `Provider.stream`. Waits for its turn and for the model; the model named in the request is this one."""
         async with self._queue.place(request.owner):
-            running = await self._ready()
             try:
-                return await running.talk.stream(msgspec.structs.replace(request, model=running.name), sink)
-            except ProviderUnreachable as fault:
-                raise ProviderBroken("the built-in model's process ended; ask again") from fault
+                return await self._ask(request, sink)
+            except ProviderUnreachable:
+                if self._closed:
+                    raise
+            return await self._ask(request, sink)  # it had died between two answers: this starts it again
 
     async def count(self, messages: list[Message]) -> int | None:
         """The exact number: the model's own template and tokenizer are asked."""
@@ -115,6 +119,14 @@ class Embedded:
         await asyncio.wait([task])
         if not task.cancelled() and task.exception() is None:
             await _end(task.result())
+
+    async def _ask(self, request: ModelRequest, sink: Sink) -> Finish:
+        running = await self._ready()
+        try:
+            return await running.talk.stream(msgspec.structs.replace(request, model=running.name), sink)
+        except (ProviderBroken, ProviderUnreachable):
+            await running.process.ended(within=DYING)  # its sockets close a moment before it counts as dead
+            raise
 
     async def _ready(self) -> Running:
         if self._closed:

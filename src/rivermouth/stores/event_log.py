@@ -2,18 +2,19 @@
 
     append(event)  → the run's list, in memory, unseen
     commit         → one write for all runs that have something new; then, and only then, it counts as committed
-    wait(cursor)   → a watcher wakes, takes everything past its cursor, and only then looks again
+    listeners      → every watcher is called, takes everything past its cursor, and only then looks again
 
 Durable before visible: watchers never see past `committed`. There is no queue per watcher: a slow one gets bigger
 batches and holds no memory. What a commit is, is the backend's business (`sqlite_log`, `memory_log`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, Protocol
 
 from rivermouth.errors import Unavailable
-from rivermouth.events import Event, Outcome, RunEnded, RunStarted
+from rivermouth.events import Event, RunEnded, RunStarted
 
 Written = tuple[str, int, list[Event]]
 """Run, number of its first event in this group, the events."""
@@ -44,29 +45,29 @@ class Backend(Protocol):
 class RunLog:
     """One run's events. `events[:committed]` may be seen."""
 
-    __slots__ = ("_commits", "_waiters", "committed", "dirty", "events", "live", "shared")
+    __slots__ = ("_commits", "committed", "dirty", "ended", "events", "listeners", "live", "run", "shared")
 
-    def __init__(self, commits: "GroupCommit", events: list[Event], committed: int, *, live: bool) -> None:
+    def __init__(self, commits: "GroupCommit", run: str, events: list[Event], *, live: bool) -> None:
         self._commits = commits
-        self._waiters: list[asyncio.Future[None]] = []
+        self.run = run
         self.events = events
-        self.committed = committed
+        self.committed = len(events)
+        last = events[-1] if events else None
+        self.ended = last if type(last) is RunEnded else None
+        """The last event, once it is committed."""
         self.dirty = False
         self.live = live
+        self.listeners: set[Callable[[], None]] = set()
+        """Called after each commit of this run, and when the log fails; must not raise."""
         self.shared: dict[Any, Any] = {}
         """Whatever watchers of this run share, such as bytes that are encoded already."""
 
     @property
     def started(self) -> RunStarted:
+        """The first event."""
         first = self.events[0]
         assert isinstance(first, RunStarted)
         return first
-
-    @property
-    def ended(self) -> RunEnded | None:
-        """The last event, once it is committed."""
-        last = self.events[self.committed - 1] if self.committed else None
-        return last if type(last) is RunEnded else None
 
     @property
     def forgotten(self) -> bool:
@@ -74,8 +75,14 @@ class RunLog:
         return not self.live and self.ended is None
 
     @property
-    def state(self) -> Outcome | str:
+    def state(self) -> str:
+        """`running` or the outcome."""
         return self.ended.outcome if self.ended else "running"
+
+    @property
+    def failure(self) -> Unavailable | None:
+        """Set once a commit has failed: no further event will ever be seen."""
+        return self._commits.failure
 
     def append(self, event: Event) -> None:
         """Add the next event; it is seen once its group is committed."""
@@ -88,58 +95,61 @@ class RunLog:
         """Commit what there is at the end of this turn of the loop, not at the end of the group's time."""
         self._commits.hurry()
 
-    def raise_if_failed(self) -> None:
-        """Raises: Unavailable once a commit has failed, for then no further event will ever be seen."""
-        self._commits.raise_if_failed()
-
-    def wake(self) -> None:
-        """Let every waiting watcher look again."""
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def wait(self) -> asyncio.Future[None]:
-        """Resolves at the next commit of this run; the caller may resolve or cancel it, too."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        return waiter
+    def tell(self) -> None:
+        """Call every listener."""
+        for listener in tuple(self.listeners):
+            listener()
 
     async def watch(self, after: int = 0) -> AsyncIterator[list[Event]]:
         """Batches of committed events past number `after`, until the run has ended. Raises: Unavailable if the log fails."""
-        while True:
-            while after >= self.committed:
-                if self.ended:
+        news = asyncio.Event()
+        self.listeners.add(news.set)
+        try:
+            while True:
+                news.clear()
+                if after < self.committed:
+                    batch, after = self.events[after : self.committed], self.committed
+                    yield batch
+                elif self.ended:
                     return
-                self._commits.raise_if_failed()
-                await self.wait()
-            batch, after = self.events[after : self.committed], self.committed
-            yield batch
+                elif self.failure is not None:
+                    raise self.failure
+                else:
+                    await news.wait()
+        finally:
+            self.listeners.discard(news.set)
 
 
 class GroupCommit:
     """Gathers the events of all runs into one write every few milliseconds.
 
-    After a failed commit nothing more is accepted: `failed` says why, and every watcher is woken to tell its client.
+    After a failed commit nothing more is accepted: `failure` says so, and every watcher is called to tell its client.
     """
 
-    def __init__(self, backend: Backend, seconds: float, on_end: Callable[[RunLog], None]) -> None:
-        self._backend, self._seconds, self._on_end = backend, seconds, on_end
+    def __init__(
+        self,
+        backend: Backend,
+        seconds: float,
+        on_end: Callable[[RunLog], None],
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        self._backend, self._seconds, self._on_end, self._on_failure = backend, seconds, on_end, on_failure
         self._dirty: list[RunLog] = []
         self._timer: asyncio.Handle | None = None
         self._hurried = False
         self._began = 0.0
         self._writing: list[RunLog] | None = None
-        self.failed: Exception | None = None
-        self.on_failure: Callable[[Exception], None] = lambda _: None
+        self.failure: Unavailable | None = None
         self.on_commit: Callable[[float, int], None] = lambda _seconds, _events: None
 
     def add(self, log: RunLog) -> None:
+        """Have what is new in `log` committed with the next group."""
         self._dirty.append(log)
         if self._timer is None and self._writing is None:
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._commit)
 
     def hurry(self) -> None:
+        """Have the group committed at the end of this turn of the loop."""
         if self._hurried or self._writing is not None:
             return
         self._hurried = True
@@ -147,44 +157,34 @@ class GroupCommit:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_soon(self._commit)
 
-    def raise_if_failed(self) -> None:
-        if self.failed is not None:
-            raise Unavailable("the answer can no longer be stored durably; see /ready")
-
     def _commit(self) -> None:
         self._timer, self._hurried = None, False
-        if not self._dirty or self.failed is not None:
+        if not self._dirty or self.failure is not None:
             return
         self._writing, self._dirty = self._dirty, []
         group: list[Written] = []
         for log in self._writing:
             log.dirty = False
-            group.append((log.started.run, log.committed + 1, log.events[log.committed :]))
-        ends = [len(log.events) for log in self._writing]
+            group.append((log.run, log.committed + 1, log.events[log.committed :]))
         self._began = asyncio.get_running_loop().time()
-        self._backend.commit(group, lambda error: self._committed(ends, error))
+        self._backend.commit(group, partial(self._committed, group))
 
-    def _committed(self, ends: list[int], error: Exception | None) -> None:
+    def _committed(self, group: list[Written], error: Exception | None) -> None:
         logs, self._writing = self._writing or [], None
         if error is not None:
-            self._fail(logs, error)
+            self.failure = Unavailable("the answer can no longer be stored durably; see /ready")
+            self._on_failure(error)
             return
-        seconds, total = asyncio.get_running_loop().time() - self._began, 0
-        for log, end in zip(logs, ends, strict=True):
-            total += end - log.committed
-            log.committed = end
-            if type(log.events[-1]) is RunEnded and end == len(log.events):
+        self.on_commit(asyncio.get_running_loop().time() - self._began, sum(len(events) for _, _, events in group))
+        for log, (_, _, events) in zip(logs, group, strict=True):
+            log.committed += len(events)
+            if type(last := events[-1]) is RunEnded:
+                log.ended = last
                 self._on_end(log)
-            log.wake()
-        self.on_commit(seconds, total)
+            for listener in tuple(log.listeners):
+                listener()
         if self._dirty and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._commit)
-
-    def _fail(self, logs: Iterable[RunLog], error: Exception) -> None:
-        self.failed = error
-        self.on_failure(error)
-        for log in [*logs, *self._dirty]:
-            log.wake()
 
 
 class Log:
@@ -192,14 +192,15 @@ class Log:
 
     def __init__(self, backend: Backend, *, commit_seconds: float) -> None:
         self._backend = backend
-        self.commits = GroupCommit(backend, commit_seconds, self._ended)
+        self.commits = GroupCommit(backend, commit_seconds, self._ended, self._failed)
         self.live: dict[str, RunLog] = {}
+        self.on_failure: Callable[[Exception], None] = lambda _: None
 
     async def open(self) -> list[RunLog]:
         """Make ready; returns the runs that a crash left without an end, to be ended by the caller."""
         unfinished = []
         for run, events in (await self._backend.open()).items():
-            log = RunLog(self.commits, events, len(events), live=True)
+            log = RunLog(self.commits, run, events, live=True)
             if log.ended:
                 self._backend.record(events)
             else:
@@ -209,8 +210,9 @@ class Log:
 
     def start(self, started: RunStarted) -> RunLog:
         """A new run's log with its first event, which is committed at once. Raises: Unavailable after a failed commit."""
-        self.commits.raise_if_failed()
-        log = self.live[started.run] = RunLog(self.commits, [], 0, live=True)
+        if self.commits.failure is not None:
+            raise self.commits.failure
+        log = self.live[started.run] = RunLog(self.commits, started.run, [], live=True)
         log.append(started)
         log.hurry()
         return log
@@ -220,7 +222,7 @@ class Log:
         if run in self.live:
             return self.live[run]
         events = await self._backend.load(run)
-        return None if events is None else RunLog(self.commits, events, len(events), live=False)
+        return None if events is None else RunLog(self.commits, run, events, live=False)
 
     async def sweep(self, before: float) -> None:
         """Forget the events of runs that ended before that time."""
@@ -231,5 +233,10 @@ class Log:
         await self._backend.close()
 
     def _ended(self, log: RunLog) -> None:
-        self.live.pop(log.started.run, None)
+        self.live.pop(log.run, None)
         self._backend.record(log.events)
+
+    def _failed(self, error: Exception) -> None:
+        self.on_failure(error)
+        for log in list(self.live.values()):
+            log.tell()

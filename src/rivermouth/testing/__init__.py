@@ -2,6 +2,8 @@
 
 from rivermouth.testing.dialects import check_dialect
 from rivermouth.testing.logs import NASTY, log_of, sample_logs
+from rivermouth.testing.lying import LyingServer
+from rivermouth.testing.providers import Heard, check_provider
 from rivermouth.testing.stores import check_store
 
-__all__ = ["NASTY", "check_dialect", "check_store", "log_of", "sample_logs"]
+__all__ = ["NASTY", "Heard", "LyingServer", "check_dialect", "check_provider", "check_store", "log_of", "sample_logs"]

@@ -4,7 +4,6 @@ Bodies are read here and not by FastAPI, so that who asks is settled before what
 JSON, and what no chat route would take (a lone surrogate, bytes that are no UTF-8) is refused in the same words.
 """
 
-import math
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -62,7 +61,9 @@ class Json:
         try:
             return self.model.model_validate(_request.json_object(incoming))
         except ValidationError as error:
-            raise bad_request(cast(list[dict[str, Any]], error.errors(include_url=False, include_context=False))) from None
+            raise bad_request(
+                cast(list[dict[str, Any]], error.errors(include_url=False, include_context=False))
+            ) from None
 
 
 class Caller:
@@ -108,12 +109,6 @@ async def by_address(request: Request) -> None:
     await services_of(request).limiter.admit("ares", "chat", asked_of(request).address)
 
 
-def windows(text: str) -> dict[str, int]:
-    """`20/minute;200/hour` as `{"minute": 20, "hour": 200}`."""
-    parts = (part.split("/") for part in text.replace(" ", "").split(";") if part)
-    return {span: math.floor(float(amount)) for amount, span in parts}
-
-
 Use = Annotated[Services, Depends(services_of)]
 Asked = Annotated[http.Request, Depends(asked_of)]
 Id = Annotated[str, Path(description="The conversation's id, percent-encoded.", examples=["default"])]
@@ -123,6 +118,11 @@ Offset = Annotated[int, Query(ge=0, lt=2**31, description="How many entries to l
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 Email = Annotated[
     str,
-    Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$", description="The address to sign in with.", examples=["ada@example.org"]),
+    Field(
+        max_length=254,
+        pattern=r"^[^@\s]+@[^@\s]+$",
+        description="The address to sign in with.",
+        examples=["ada@example.org"],
+    ),
 ]
 Title = Annotated[str, Field(min_length=1, max_length=255, description="What lists show.", examples=["Rivers"])]

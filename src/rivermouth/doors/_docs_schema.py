@@ -1,0 +1,95 @@
+"""Pieces of an OpenAPI document: a schema that an example has, an example that a schema has, refusals by status."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from rivermouth.dialects import Dialect
+from rivermouth.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    NoModel,
+    NotFound,
+    ProviderSilent,
+    ProviderUnreachable,
+    RivermouthError,
+    TooLarge,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMedia,
+)
+
+REF = "#/components/schemas/"
+SAMPLES: dict[type[RivermouthError], tuple[RivermouthError, ...]] = {
+    BadRequest: (BadRequest("message is required", field="message", value_type="missing"),),
+    Unauthenticated: (
+        Unauthenticated("Missing Authorization header", reason="missing"),
+        Unauthenticated("The token is not a JWT", reason="malformed"),
+        Unauthenticated("Token has expired", reason="expired"),
+    ),
+    Forbidden: (Forbidden("registration is closed on this server"),),
+    NotFound: (NotFound("no conversation 'x'", what="conversation"),),
+    Conflict: (Conflict("'ada@example.org' is taken"),),
+    TooLarge: (TooLarge("the body is larger than the limit of 1000000 bytes"),),
+    UnsupportedMedia: (UnsupportedMedia("Content-Type 'text/plain' is not taken here; send application/json"),),
+    TooMany: (TooMany("Too many requests: 5 per minute are allowed; try again in 12 s", retry_after=12, limit=5),),
+    ProviderUnreachable: (ProviderUnreachable("the model's server cannot be reached"),),
+    ProviderSilent: (ProviderSilent("the model's server does not answer"),),
+    NoModel: (NoModel("no model is configured"),),
+    Unavailable: (Unavailable("the server is shutting down", retry_after=1),),
+}
+TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+def failures(dialect: Dialect, path: str, kinds: Iterable[type[RivermouthError]]) -> dict[str, Any]:
+    """The responses with which a path refuses, by status: what the dialect really answers, as schema and example."""
+    by_status: dict[str, dict[str, Any]] = {}
+    for error in (sample for kind in dict.fromkeys(kinds) for sample in SAMPLES[kind]):
+        told = dialect.failure(error, path)
+        content = by_status.setdefault(str(told.status), {"shapes": [], "bodies": {}, "headers": {}})
+        body = msgspec.json.decode(told.body)
+        if shape(body) not in content["shapes"]:
+            content["shapes"].append(shape(body))
+        content["bodies"].setdefault(error.message, {"value": body})
+        content["headers"] |= {name: {"schema": {"type": "string"}} for name in told.headers}
+    return {status: _failure(**content) for status, content in sorted(by_status.items())}
+
+
+def shape(value: Any) -> dict[str, Any]:
+    """The schema of what looks like `value`: every key required, further ones allowed."""
+    if isinstance(value, dict):
+        properties = {key: shape(inner) for key, inner in value.items()}
+        return {"type": "object", "properties": properties, "required": list(properties)}
+    if isinstance(value, list):
+        return {"type": "array", "items": shape(value[0]) if value else {}}
+    return {"type": TYPES[type(value)]} if value is not None else {}
+
+
+def example(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+    """A value that `schema` describes, put together from the examples in it."""
+    if "$ref" in schema:
+        return example(schemas[schema["$ref"].removeprefix(REF)], schemas)
+    for given in (*schema.get("examples", ())[:1], *([schema["default"]] if "default" in schema else ())):
+        return given
+    if "properties" in schema:
+        return {name: example(inner, schemas) for name, inner in schema["properties"].items()}
+    if schema.get("type") == "array":
+        return [example(schema["items"], schemas)]
+    return example(schema["anyOf"][0], schemas) if "anyOf" in schema else None
+
+
+def json_content(schema: Mapping[str, Any], value: Any) -> dict[str, Any]:
+    """A body of JSON."""
+    return {"application/json": {"schema": schema, "example": value}}
+
+
+def _failure(shapes: list[dict[str, Any]], bodies: dict[str, Any], headers: dict[str, Any]) -> dict[str, Any]:
+    schema = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+    told = {
+        "description": "; or: ".join(bodies),
+        "content": {"application/json": {"schema": schema, "examples": bodies}},
+    }
+    return told | {"headers": headers} if headers else told
