@@ -63,6 +63,8 @@ class App:
 
     def __init__(self, *, asgi: ASGI, settings: Settings, auth: Auth, provider: Provider, runs: Runs) -> None:
         self._asgi, self.settings, self.auth, self.provider, self.runs = asgi, settings, auth, provider, runs
+        self.stop: Callable[[], None] = lambda: None
+        """Stop serving, as a signal would; for `serve` alone."""
         self.pinned: dict[tuple[str, int], str] = {}
         """Listeners that serve one system alone, by the address they are bound to."""
 
@@ -168,21 +170,30 @@ class Server(uvicorn.Server):
 
         uvicorn's own would raise the signal again once it has shut down, and so end the process before the log is closed.
         """
+        asyncio.get_running_loop().call_soon_threadsafe(self.leave)
+
+    def leave(self) -> None:
+        """What a signal does."""
         if self.should_exit:
             self.force_exit = True
             return
         self.should_exit = True
-        asyncio.get_running_loop().call_soon_threadsafe(self._on_exit)
+        self._on_exit()
 
 
-async def serve(settings: Settings, on_ready: Callable[[App, list[str]], Coroutine[Any, Any, None]]) -> None:
+async def serve(
+    settings: Settings,
+    on_ready: Callable[[App, list[str]], Coroutine[Any, Any, None]],
+    *,
+    provider: Provider | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM. `on_ready` is told the app and the addresses, such as `http://127.0.0.1:8000`.
 
     Raises: SettingsError where a port is taken or the data directory is in use.
     """
     sockets, pinned = _bind(settings)
     try:
-        async with build(settings) as app:
+        async with build(settings, provider=provider) as app:
             app.pinned = pinned
             config = uvicorn.Config(
                 app,
@@ -206,6 +217,7 @@ async def serve(settings: Settings, on_ready: Callable[[App, list[str]], Corouti
                 on_ready=lambda: tasks.append(asyncio.ensure_future(on_ready(app, addresses))),
                 on_exit=lambda: tasks.append(asyncio.create_task(app.runs.drain(settings.runs.drain))),
             )
+            app.stop = server.leave
             await server.serve(sockets=sockets)
             await asyncio.gather(*tasks)
     finally:

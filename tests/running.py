@@ -1,0 +1,70 @@
+"""A whole server on a real port of its own, in a thread with a loop of its own, for tests that talk to it as clients do."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rivermouth.app import App, serve
+from rivermouth.providers import Provider
+from rivermouth.settings import Settings
+
+START_SECONDS = 30
+
+
+class Running:
+    """A server that listens. urls: one for each listener, the open one first."""
+
+    def __init__(self, app: App, urls: list[str], loop: asyncio.AbstractEventLoop) -> None:
+        self.app, self.urls, self._loop = app, urls, loop
+
+    @property
+    def url(self) -> str:
+        return self.urls[0]
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def do(self, coroutine: Any) -> Any:
+        """Run a coroutine in the server's loop and wait for what it returns."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(START_SECONDS)
+
+    def credential(self, system: str, kind: str, user: str = "ada", tier: str = "unlimited") -> str:
+        """A fresh credential, as `rivermouth token create` makes it."""
+        secret, _ = self.do(self.app.auth.create(system, kind, user, tier))
+        return str(secret)
+
+
+@contextmanager
+def running(data_dir: Path, provider: Provider | None = None, **settings: Any) -> Iterator[Running]:
+    """Serve until the block ends. settings: fields of `Settings`, as plain values."""
+    configured = Settings.model_validate({"port": 0, "data_dir": data_dir, "log_level": "error", **settings})
+    ready: Future[Running] = Future()
+
+    async def main() -> None:
+        async def on_ready(app: App, urls: list[str]) -> None:
+            ready.set_result(Running(app, urls, asyncio.get_running_loop()))
+
+        await serve(configured, on_ready, provider=provider)
+
+    def work() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    thread = threading.Thread(target=work, name="server")
+    thread.start()
+    server = ready.result(START_SECONDS)
+    try:
+        yield server
+    finally:
+        server._loop.call_soon_threadsafe(server.app.stop)
+        thread.join(START_SECONDS)
+        assert not thread.is_alive(), "the server did not stop"
