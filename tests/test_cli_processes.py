@@ -153,6 +153,18 @@ def test_chat_without_a_server_answers_by_itself_and_leaves_nothing_running(tmp_
     assert chat.complained == ""
 
 
+def test_chat_by_itself_leaves_a_running_servers_data_alone_and_says_so_in_one_line(
+    tmp_path: Path, upstream: Listening
+):
+    with serving(tmp_path, upstream) as server:
+        server.until("Ready.")
+        with started(tmp_path, "chat", "--model-url", upstream.url, "Where does it end?") as chat:
+            code = chat.end()
+
+    assert (code, chat.complained.count("\n")) == (2, 1), chat.complained
+    assert "another server uses the data directory" in chat.complained
+
+
 def test_chat_uses_the_credentials_that_the_server_keeps(tmp_path: Path, upstream: Listening):
     with serving(tmp_path, upstream) as server:
         url = re.findall(r"^Listening on (\S+)$", server.until("Ready."), re.MULTILINE)[0]

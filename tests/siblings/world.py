@@ -1,19 +1,18 @@
 """A whole server on a real port, with a model that does as its question says."""
 
 import asyncio
-import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-import uvicorn
 
-from rivermouth.app import App, Server, build
 from rivermouth.errors import ProviderUnreachable
 from rivermouth.providers import Finish, ModelRequest, Sink
 from rivermouth.settings import load_settings
+from tests.running import Running
+from tests.running import running as serving
 
 T = TypeVar("T")
 SECRET = "a secret of the tests, long enough"
@@ -25,7 +24,11 @@ class Model:
     context_tokens = None
 
     def __init__(self) -> None:
-        self.release = asyncio.Event()
+        self._released = asyncio.Event()
+
+    async def let_go(self) -> None:
+        """Let the waiting answers go on."""
+        self._released.set()
 
     async def stream(self, request: ModelRequest, sink: Sink) -> Finish:
         question = request.messages[-1].content
@@ -34,7 +37,7 @@ class Model:
         sink.answered()
         sink.text("At its")
         if "wait" in question:
-            await self.release.wait()
+            await self._released.wait()
         sink.text(" mouth.")
         return Finish("stop")
 
@@ -51,16 +54,17 @@ class Model:
 class World:
     """A running server, seen from another thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, app: App, model: Model, url: str) -> None:
-        self._loop, self.app, self.model, self.url = loop, app, model, url
+    def __init__(self, server: Running, model: Model) -> None:
+        self._server, self.model, self.app, self.url = server, model, server.app, server.url
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` where the server runs."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        found: T = self._server.do(work)
+        return found
 
     def release(self) -> None:
         """Let the waiting answers go on."""
-        self._loop.call_soon_threadsafe(self.model.release.set)
+        self.do(self.model.let_go())
 
     def client(self, token: str | None = None) -> httpx.Client:
         """A caller of their own, with a cookie jar of their own."""
@@ -80,35 +84,11 @@ class World:
 
 @contextmanager
 def running(folder: Path, **flags: Any) -> Iterator[World]:
-    """A server in a thread of its own; its last word is heard before this returns."""
-    dotted = {name.replace("__", "."): value for name, value in flags.items()}
-    given = {"limits.enabled": False, "auth.jwt_secret": SECRET, "data_dir": str(folder / "data"), **dotted}
-    settings = load_settings(given, env={}, cwd=folder)
-    found: list[World] = []
-    servers: list[Server] = []
-    ready = threading.Event()
-
-    async def main() -> None:
-        model = Model()
-        async with build(settings, provider=model) as app:
-            config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, access_log=False, server_header=False)
-
-            def on_ready() -> None:
-                port = server.servers[0].sockets[0].getsockname()[1]
-                found.append(World(asyncio.get_running_loop(), app, model, f"http://127.0.0.1:{port}"))
-                ready.set()
-
-            server = Server(config, on_ready=on_ready, on_exit=lambda: None)
-            servers.append(server)
-            await server.serve()
-
-    thread = threading.Thread(target=lambda: asyncio.run(main()))
-    thread.start()
-    try:
-        assert ready.wait(20), "the server has not come up"
-        yield found[0]
-    finally:
-        for server in servers:
-            server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive(), "the server has not ended"
+    """A server that counts nothing, unless `flags` say so: `limits__enabled=True` is `limits.enabled`."""
+    given = {"auth.jwt_secret": SECRET, "limits.enabled": False}
+    given |= {name.replace("__", "."): value for name, value in flags.items()}
+    found = load_settings(given, env={}, cwd=folder)
+    sections = {name: getattr(found, name) for name in ("auth", "limits", "agents")}
+    model = Model()
+    with serving(folder / "data", model, **sections) as server:
+        yield World(server, model)

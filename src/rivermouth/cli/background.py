@@ -3,8 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -34,7 +34,8 @@ def in_background(settings: Settings) -> Iterator[str]:
     try:
         yield started.result(START_TIMEOUT)
     finally:
-        stopping.set_result(None)
+        with suppress(InvalidStateError):  # it has ended by itself
+            stopping.set_result(None)
         thread.join()
 
 

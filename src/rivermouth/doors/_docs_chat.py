@@ -1,12 +1,11 @@
 """The chat routes in the OpenAPI document. The example answers are what the dialects themselves make of a sample run."""
 
-import re
 from typing import Any
 
 import msgspec
 
 from rivermouth.dialects import Dialect, Incoming, Limits, Route
-from rivermouth.doors._docs_schema import failures, json_content, shape
+from rivermouth.doors._docs_schema import failures, json_content, operation_id, shape
 from rivermouth.doors._docs_siblings import security
 from rivermouth.errors import (
     BadRequest,
@@ -115,7 +114,7 @@ def _operation(name: str, dialect: Dialect, route: Route, message_chars: int) ->
     mode = {1: "stream" if "text/event-stream" in content else "JSON", 2: "stream or JSON"}[len(content)]
     return {
         "tags": [name],
-        "operationId": re.sub(r"\W+", "-", f"{name} chat {route.path}/").replace("--", "-"),
+        "operationId": operation_id(name, route.method, route.path),
         "summary": f"Ask, and have the answer as {mode}" if mode == "JSON" else f"Ask, and have the answer as a {mode}",
         "security": security(name, route.auth, required=route.required),
         "parameters": _parameters(name),

@@ -1,5 +1,6 @@
 """Pieces of an OpenAPI document: a schema that an example has, an example that a schema has, refusals by status."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -79,6 +80,11 @@ def example(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     if schema.get("type") == "array":
         return [example(schema["items"], schemas)]
     return example(schema["anyOf"][0], schemas) if "anyOf" in schema else None
+
+
+def operation_id(system: str, method: str, path: str) -> str:
+    """`ares.get.api.conversations.id`; a slash at the end counts, too."""
+    return f"{system}.{method.lower()}{re.sub('[{}]', '', path).replace('/', '.')}"
 
 
 def json_content(schema: Mapping[str, Any], value: Any) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The sibling endpoints in the OpenAPI document: FastAPI's own description, with what its dependencies know added."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from rivermouth import dialects
 from rivermouth.dialects import Scheme
-from rivermouth.doors._docs_schema import REF, example, failures, json_content
+from rivermouth.doors._docs_schema import REF, example, failures, json_content, operation_id
 from rivermouth.doors.siblings._asked import Caller, Json
 from rivermouth.doors.siblings._endpoint import Endpoint
 from rivermouth.errors import (
@@ -61,7 +60,8 @@ def _complete(
     operation: dict[str, Any], system: str, endpoint: Endpoint, route: APIRoute, schemas: dict[str, Any]
 ) -> None:
     operation["tags"] = [system]
-    operation["operationId"] = re.sub(r"\W+", "-", f"{system} {endpoint.method.lower()} {route.path}").strip("-")
+    operation["operationId"] = operation_id(system, endpoint.method, route.path_format)
+    operation["security"] = []
     kinds = list(endpoint.fails)
     for part in _parts(route):
         if isinstance(part, Json):
