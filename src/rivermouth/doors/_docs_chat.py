@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from rivermouth.dialects import Dialect, Incoming, Limits, Route
-from rivermouth.doors._docs_schema import failures, json_content, operation_id, shape
+from rivermouth.doors._docs_schema import events_content, failures, json_content, operation_id, shape
 from rivermouth.doors._docs_siblings import security
 from rivermouth.errors import (
     BadRequest,
@@ -158,7 +158,7 @@ def _answers(name: str, dialect: Dialect, route: Route) -> dict[str, Any]:
         chat = dialect.parse(Incoming(path=route.path, body=body), Limits())
         started, sample = _sample(name, chat.options)
         if chat.stream:
-            content["text/event-stream"] = {"schema": {"type": "string"}, "example": _events(dialect, started, sample)}
+            content |= events_content(_events(dialect, started, sample))
         else:
             whole = msgspec.json.decode(dialect.whole(fold(sample)).body)
             content |= json_content(_whole_shape(whole), whole)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rivermouth.doors._docs_schema import json_content, shape
+from rivermouth.doors._docs_schema import events_content, json_content, shape
 
 RUN = "3f9a1c7e5d2b48a09c61e7f4b8d03a52"
 ID = {
@@ -87,7 +87,7 @@ EVENTS = 'data: {"type":"content","content":"At its"}\n\ndata: {"type":"content"
 FOLLOWED = {
     "description": "The answer's events, live as long as it goes on.",
     "headers": {"Stream-Id": TEXT, "Content-Location": TEXT},
-    "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EVENTS}},
+    "content": events_content(EVENTS),
 }
 STATE = {
     "description": "How far it is.",

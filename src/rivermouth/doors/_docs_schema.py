@@ -92,6 +92,13 @@ def json_content(schema: Mapping[str, Any], value: Any) -> dict[str, Any]:
     return {"application/json": {"schema": schema, "example": value}}
 
 
+def events_content(value: str) -> dict[str, Any]:
+    """A body of server-sent events, as a whole and one by one (`itemSchema` is OpenAPI 3.2's)."""
+    text = {"type": "string"}
+    event = {"type": "object", "properties": {"event": text, "data": text, "id": text}, "required": ["data"]}
+    return {"text/event-stream": {"schema": text, "itemSchema": event, "example": value}}
+
+
 def _failure(shapes: list[dict[str, Any]], bodies: dict[str, Any], headers: dict[str, Any]) -> dict[str, Any]:
     schema = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
     told = {
