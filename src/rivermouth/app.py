@@ -29,6 +29,7 @@ from rivermouth.events import RunStarted
 from rivermouth.messages import Reply
 from rivermouth.metrics import Metrics
 from rivermouth.providers import Provider
+from rivermouth.pulse import Pulse
 from rivermouth.settings import SYSTEMS, Settings, SettingsError
 from rivermouth.stores.event_log import Log
 from rivermouth.stores.rows import SqliteRows
@@ -88,9 +89,13 @@ async def build(
     async with AsyncExitStack() as stack:
         folder = _data_dir(settings.data_dir, stack)
         metrics = Metrics()
+        pulse = Pulse(settings.runs.commit_ms / 1000)
+        # Opened first because the phases of a beat run in this order: read from the models, then commit.
+        provider = provider or await _open_provider(settings, clock, pulse)
+        stack.push_async_callback(provider.close)
         rows = SqliteRows(folder / "rows.db", clock)
         stack.push_async_callback(rows.close)
-        log = Log(SqliteBackend(folder), commit_seconds=settings.runs.commit_ms / 1000)
+        log = Log(SqliteBackend(folder), pulse)
         log.commits.on_commit = lambda seconds, events: metrics.commit(seconds=seconds, events=events)
         unfinished = await log.open()
         stack.push_async_callback(log.close)
@@ -98,8 +103,6 @@ async def build(
         secret = load_secret(folder, "jwt", given.get_secret_value() if given else None)
         auth = Auth(rows, clock, settings.auth, secret)
         limiter = Limiter(settings.limits, rows, clock)
-        provider = provider or await _open_provider(settings, clock)
-        stack.push_async_callback(provider.close)
         runs = Runs(
             settings=settings,
             log=log,
@@ -268,10 +271,10 @@ def _data_dir(folder: Path, stack: AsyncExitStack) -> Path:
     return folder
 
 
-async def _open_provider(settings: Settings, clock: Clock) -> Provider:
+async def _open_provider(settings: Settings, clock: Clock, pulse: Pulse) -> Provider:
     model = settings.model
     name = model.provider or ("openai" if model.url else "embedded")
-    opened: Provider = await providers.load(name).open(settings, clock)
+    opened: Provider = await providers.load(name).open(settings, clock, pulse)
     return opened
 
 

@@ -4,6 +4,7 @@ What is written obeys the byte rules of the wire contracts: LF only, `data: ` wi
 `event`, `data`, exactly two LFs at the end of every event.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -34,7 +35,8 @@ def sse_block(frames: Iterable[Frame], number: int | None = None) -> bytes:
     listed = list(frames)
     if len(listed) == 1:
         return sse(listed[0], number)
-    return b"".join(sse(frame, number if frame is listed[-1] else None) for frame in listed)
+    last = len(listed) - 1
+    return b"".join(sse(frame, number if place == last else None) for place, frame in enumerate(listed))
 
 
 class Received(NamedTuple):
@@ -48,11 +50,13 @@ class Received(NamedTuple):
 class Decoder:
     """Bytes in any split in, whole events out: what a browser's `EventSource` does with a stream.
 
-    A CRLF, a CR or an LF ends a line; an event that its blank line has not followed is never given out.
+    A CRLF, a CR or an LF ends a line; an event that its blank line has not followed is never given out. "One leading
+    U+FEFF BYTE ORDER MARK character must be ignored if any are present."
     """
 
     def __init__(self) -> None:
         self._rest = b""
+        self._begun = False
         self._after_cr = False
         self._event = ""
         self._data: list[str] = []
@@ -75,6 +79,9 @@ class Decoder:
             chunk = chunk[1:]
         text = self._rest + chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, self._rest = text.split(b"\n")
+        if lines and not self._begun:
+            self._begun = True
+            lines[0] = lines[0].removeprefix(BOM_UTF8)
         return [line.decode("utf-8", "replace") for line in lines]
 
     def _field(self, line: str) -> None:

@@ -89,6 +89,8 @@ FIELDS: dict[str, dict[str, Any]] = {
         "includeTokens": FLAG,
     },
 }
+EVERYWHERE = ("format",)
+"""Looked at also where the answer is no stream."""
 BOOLEAN: dict[str, Any] = {"type": "string", "enum": ["true", "false", "1", "0"]}
 QUERY: dict[str, tuple[tuple[str, dict[str, Any], str], ...]] = {
     "ares": (("format", {"type": "string", "enum": ["text", "json"]}, "`json` for typed events instead of raw text."),),
@@ -117,7 +119,7 @@ def _operation(name: str, dialect: Dialect, route: Route, message_chars: int) ->
         "operationId": operation_id(name, route.method, route.path),
         "summary": f"Ask, and have the answer as {mode}" if mode == "JSON" else f"Ask, and have the answer as a {mode}",
         "security": security(name, route.auth, required=route.required),
-        "parameters": _parameters(name),
+        "parameters": _parameters(name, streams="text/event-stream" in content),
         "requestBody": {"required": True, "content": json_content(_request(name, message_chars), _example(name))},
         "responses": {"200": told, **failures(dialect, route.path, KINDS)},
     }
@@ -135,10 +137,11 @@ def _example(name: str) -> dict[str, Any]:
     return EXAMPLES.get(name, SAID)
 
 
-def _parameters(name: str) -> list[dict[str, Any]]:
+def _parameters(name: str, *, streams: bool) -> list[dict[str, Any]]:
     query = [
         {"name": field, "in": "query", "required": False, "schema": schema, "description": text}
         for field, schema, text in QUERY.get(name, ())
+        if streams or field in EVERYWHERE
     ]
     pattern = r"^(continue|cancel|cancel_after=\d{1,4})$"
     schema = {"type": "string", "pattern": pattern, "examples": ["cancel_after=30"]}

@@ -73,13 +73,17 @@ def example(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     """A value that `schema` describes, put together from the examples in it."""
     if "$ref" in schema:
         return example(schemas[schema["$ref"].removeprefix(REF)], schemas)
-    for given in (*schema.get("examples", ())[:1], *([schema["default"]] if "default" in schema else ())):
-        return given
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "anyOf" in schema:
+        return example(schema["anyOf"][0], schemas)
+    if "default" in schema:
+        return schema["default"]
     if "properties" in schema:
         return {name: example(inner, schemas) for name, inner in schema["properties"].items()}
     if schema.get("type") == "array":
         return [example(schema["items"], schemas)]
-    return example(schema["anyOf"][0], schemas) if "anyOf" in schema else None
+    return None
 
 
 def operation_id(system: str, method: str, path: str) -> str:
@@ -93,10 +97,11 @@ def json_content(schema: Mapping[str, Any], value: Any) -> dict[str, Any]:
 
 
 def events_content(value: str) -> dict[str, Any]:
-    """A body of server-sent events, as a whole and one by one (`itemSchema` is OpenAPI 3.2's)."""
+    """A body of server-sent events; `itemSchema` is OpenAPI 3.2's, and describes each of them."""
     text = {"type": "string"}
     event = {"type": "object", "properties": {"event": text, "data": text, "id": text}, "required": ["data"]}
-    return {"text/event-stream": {"schema": text, "itemSchema": event, "example": value}}
+    whole = {"description": "Server-sent events, UTF-8."}
+    return {"text/event-stream": {"schema": whole, "itemSchema": event, "example": value}}
 
 
 def _failure(shapes: list[dict[str, Any]], bodies: dict[str, Any], headers: dict[str, Any]) -> dict[str, Any]:

@@ -282,12 +282,13 @@ class Runs:
         """Save the answer and write the log's last events."""
         reply = fold(log.events)
         if reply.text or outcome in ("completed", "stopped"):
-            saved = await self._save(reply, outcome)
-            if saved and outcome in ("completed", "stopped"):
+            reply.saved = await self._save(reply, outcome)
+            if reply.saved and outcome in ("completed", "stopped"):
                 log.append(MessageSaved(self._clock.now(), log.started.message, log.started.user_message))
-        log.append(RunEnded(self._clock.now(), outcome, problem))
+        reply.outcome, reply.problem, reply.ended_at = outcome, problem, self._clock.now()
+        log.append(RunEnded(reply.ended_at, outcome, problem))
         log.hurry()
-        self._observer.run_ended(fold(log.events))
+        self._observer.run_ended(reply)
 
     async def _save(self, reply: Reply, outcome: Outcome) -> bool:
         try:

@@ -14,6 +14,7 @@ import httptools
 import msgspec
 
 from rivermouth.errors import ProviderBroken, ProviderSilent
+from rivermouth.providers._polled import Polled
 
 MAX_HEAD = 64 * 1024
 """Bytes of headers (or trailers, or chunk sizes) that may come without any body between them."""
@@ -38,6 +39,10 @@ class Listener(Protocol):
     def body(self, data: bytes) -> bool | None:
         """A piece of the body. True: this is all that matters, do not wait for the rest."""
 
+    @property
+    def steady(self) -> bool:
+        """Whether the first piece is there, so that a few milliseconds do not matter any more."""
+
 
 class StaleConnection(ProviderBroken):
     """A kept connection that the server had closed before our request reached it."""
@@ -45,6 +50,11 @@ class StaleConnection(ProviderBroken):
 
 class Deaf:
     """Hears nothing: what an idle connection holds, so that it keeps no answer alive."""
+
+    @property
+    def steady(self) -> bool:
+        """Never: what it hears is short."""
+        return False
 
     def head(self, status: int, headers: dict[str, str]) -> None:
         """Ignored."""
@@ -65,10 +75,12 @@ class Connection(asyncio.Protocol):
         origin: tuple[bool, str, int],
         keep: "Callable[[Connection], None]",
         forget: "Callable[[Connection], None]",
+        polled: Polled | None = None,
     ) -> None:
         self.origin = origin
         self.gone = loop.create_future()
         self._loop, self._keep, self._forget = loop, keep, forget
+        self._polled, self._descriptor = polled, -1
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -107,6 +119,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, without flushing."""
         self._disarm()
+        self._leave_polled()
         if self._transport is not None:
             self._transport.abort()
 
@@ -134,11 +147,40 @@ class Connection(asyncio.Protocol):
             return self._release()
         if self._unseen > MAX_HEAD:
             self._fail(ProviderBroken(f"the model's server sent more than {MAX_HEAD} bytes of headers"))
+        elif self._polled is not None and self._descriptor < 0 and self._listener.steady:
+            self._be_polled(self._polled)
         return None
+
+    def read_failed(self, error: OSError) -> None:
+        """The connection was reset."""
+        self._fail(ProviderBroken("the model's server broke the connection off"))
+
+    def resume(self) -> None:
+        """Let the event loop read, and see the end of the connection for itself."""
+        self._leave_polled()
+
+    def _be_polled(self, polled: Polled) -> None:
+        assert self._transport is not None
+        socket = self._transport.get_extra_info("socket")
+        if socket is None or self._transport.get_extra_info("sslcontext") is not None:
+            self._polled = None  # only the event loop can read TLS
+            return
+        self._descriptor = socket.fileno()
+        self._transport.pause_reading()
+        polled.take(self._descriptor, self)
+
+    def _leave_polled(self) -> None:
+        if self._polled is None or self._descriptor < 0:
+            return
+        self._polled.leave(self._descriptor, self)
+        self._descriptor = -1
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Closed, by either side."""
         self._disarm()
+        self._leave_polled()
         self._forget(self)
         if not self.gone.done():
             self.gone.set_result(None)
@@ -203,6 +245,7 @@ class Connection(asyncio.Protocol):
     def _release(self) -> None:
         self._parser = None
         self._disarm()
+        self._leave_polled()
         self._settle(None)
         if self._reusable and not self._excess and self._transport is not None and not self._transport.is_closing():
             self._keep(self)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from rivermouth.errors import NoModel, ProviderBroken, ProviderSilent, ProviderUnreachable
 from rivermouth.providers._connection import Listener, Timeouts
 from rivermouth.providers._upstream import Call, Target, Upstream, target_of
+from rivermouth.pulse import Pulse
 
 if TYPE_CHECKING:
     import aiohttp
@@ -23,10 +24,12 @@ class Sender(Protocol):
         """Close every connection. Twice is once."""
 
 
-def open_sender(url: str, timeouts: Timeouts, *, max_idle: int, environ: Mapping[str, str]) -> Sender:
+def open_sender(
+    url: str, timeouts: Timeouts, *, max_idle: int, environ: Mapping[str, str], pulse: Pulse | None = None
+) -> Sender:
     """The sender that leads to `url`. Raises: NoModel where a proxy is set and aiohttp is not installed."""
     proxy = proxy_for(target_of(url), environ)
-    return Upstream(timeouts, max_idle=max_idle) if proxy is None else Proxied(proxy, timeouts)
+    return Upstream(timeouts, max_idle=max_idle, pulse=pulse) if proxy is None else Proxied(proxy, timeouts)
 
 
 def proxy_for(target: Target, environ: Mapping[str, str]) -> str | None:

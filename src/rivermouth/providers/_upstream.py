@@ -11,6 +11,8 @@ import msgspec
 
 from rivermouth.errors import ProviderBroken, ProviderUnreachable
 from rivermouth.providers._connection import Connection, Listener, StaleConnection, Timeouts
+from rivermouth.providers._polled import Polled
+from rivermouth.pulse import Pulse
 
 MAX_IDLE_AGE = 60.0
 """Seconds after which an idle connection is not trusted any more."""
@@ -65,13 +67,21 @@ def request_bytes(call: Call, target: Target) -> bytes:
 class Upstream:
     """Calls with a pool of kept connections for each origin. Redirects are not followed: they come as they are."""
 
-    def __init__(self, timeouts: Timeouts, *, max_idle: int, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        *,
+        max_idle: int,
+        context: ssl.SSLContext | None = None,
+        pulse: Pulse | None = None,
+    ) -> None:
         self._timeouts = timeouts
         self._max_idle = max_idle
         self._context = context
         self._idle: dict[tuple[bool, str, int], list[Connection]] = {}
         self._open: set[Connection] = set()
         self._closed = False
+        self._polled = Polled(pulse) if pulse is not None and Polled.available else None
 
     async def send(self, call: Call, listener: Listener, *, fresh: bool = False) -> None:
         """Make the call and return when its body is complete, or when `listener` has heard enough.
@@ -97,6 +107,8 @@ class Upstream:
             connection.abort()
         if gone:
             await asyncio.wait(gone, timeout=1)
+        if self._polled is not None:
+            self._polled.close()
 
     def _take(self, target: Target) -> "Connection | None":
         stack = self._idle.get(target.origin, [])
@@ -126,7 +138,7 @@ class Upstream:
         if self._closed:
             raise ProviderUnreachable("the connection to the model's server is closed")
         loop = asyncio.get_running_loop()
-        connection = Connection(loop, target.origin, self._keep, self._forget)
+        connection = Connection(loop, target.origin, self._keep, self._forget, self._polled)
         try:
             async with asyncio.timeout(self._timeouts.connect):
                 await loop.create_connection(lambda: connection, target.host, target.port, ssl=self._tls(target))
@@ -159,6 +171,11 @@ def reason_of(error: Exception) -> str:
 
 class Collected:
     """A listener that keeps a whole small response. limit: bytes of body; more is a `ProviderBroken`."""
+
+    @property
+    def steady(self) -> bool:
+        """Never: what it hears is short."""
+        return False
 
     def __init__(self, limit: int = 4 * 1024 * 1024) -> None:
         self.status = 0

@@ -23,6 +23,7 @@ from rivermouth.providers._process import Parameters, Process, Progress, start
 from rivermouth.providers._queue import FairQueue
 from rivermouth.providers._upstream import Upstream
 from rivermouth.providers.openai import Base, OpenAI
+from rivermouth.pulse import Pulse
 from rivermouth.settings import Settings
 
 __all__ = ["Embedded", "fetch_model", "open"]
@@ -33,9 +34,11 @@ DYING = 1.0
 """Seconds between a process's last connection and its end, at most."""
 
 
-async def open(settings: Settings, clock: Clock, on_progress: Progress | None = None) -> "Embedded":
+async def open(
+    settings: Settings, clock: Clock, pulse: Pulse | None = None, on_progress: Progress | None = None
+) -> "Embedded":
     """The built-in model, which begins to load now; a request waits for it. `on_progress` gets a line for people."""
-    embedded = Embedded(settings, clock, on_progress or (lambda line: None))
+    embedded = Embedded(settings, clock, pulse, on_progress or (lambda line: None))
     embedded.load()
     return embedded
 
@@ -51,8 +54,8 @@ class Running(msgspec.Struct, frozen=True):
 class Embedded:
     """A `Provider` that owns its model's process."""
 
-    def __init__(self, settings: Settings, clock: Clock, on_progress: Progress) -> None:
-        self._settings, self._clock, self._on_progress = settings, clock, on_progress
+    def __init__(self, settings: Settings, clock: Clock, pulse: Pulse | None, on_progress: Progress) -> None:
+        self._settings, self._clock, self._pulse, self._on_progress = settings, clock, pulse, on_progress
         self._queue = FairQueue(settings.embedded.parallel)
         self._start: asyncio.Task[Running] | None = None
         self._closed = False
@@ -163,7 +166,7 @@ class Embedded:
     def _talk_to(self, process: Process, key: str, name: str) -> OpenAI:
         model = self._settings.model
         timeouts = Timeouts(model.connect_timeout, model.first_byte_timeout, model.idle_timeout)
-        sender = Upstream(timeouts, max_idle=model.max_idle_connections)
+        sender = Upstream(timeouts, max_idle=model.max_idle_connections, pulse=self._pulse)
         return OpenAI(Base(f"{process.address}/v1"), sender, self._clock, key=key, name=name)
 
 

@@ -29,6 +29,7 @@ from rivermouth.providers._connection import Timeouts
 from rivermouth.providers._deltas import Deltas
 from rivermouth.providers._proxied import Sender, open_sender
 from rivermouth.providers._upstream import Call, Collected
+from rivermouth.pulse import Pulse
 from rivermouth.settings import Settings, SettingsError
 
 logger = structlog.get_logger("rivermouth.providers")
@@ -42,7 +43,7 @@ TOO_LONG = ("exceed_context_size_error", "context_length_exceeded")
 """How llama.cpp and OpenAI name a prompt that does not fit."""
 
 
-async def open(settings: Settings, clock: Clock) -> "OpenAI":
+async def open(settings: Settings, clock: Clock, pulse: Pulse | None = None) -> "OpenAI":
     """The server at `settings.model.url`, which is not asked anything yet. Raises: SettingsError, NoModel."""
     model = settings.model
     if not model.url:
@@ -50,7 +51,7 @@ async def open(settings: Settings, clock: Clock) -> "OpenAI":
     key = model.api_key.get_secret_value() if model.api_key is not None else None
     timeouts = Timeouts(model.connect_timeout, model.first_byte_timeout, model.idle_timeout)
     base = base_of(model.url)
-    sender = open_sender(base.url(""), timeouts, max_idle=model.max_idle_connections, environ=os.environ)
+    sender = open_sender(base.url(""), timeouts, max_idle=model.max_idle_connections, environ=os.environ, pulse=pulse)
     return OpenAI(base, sender, clock, key=key, name=model.name, context_tokens=model.context_tokens)
 
 
@@ -218,6 +219,11 @@ class Answer(Collected):
     @property
     def spoke(self) -> bool:
         """Whether any of the answer has gone into the sink."""
+        return self._deltas.spoke
+
+    @property
+    def steady(self) -> bool:
+        """The same: what follows the first piece may be read once a beat."""
         return self._deltas.spoke
 
     def head(self, status: int, headers: dict[str, str]) -> None:

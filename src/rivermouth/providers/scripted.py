@@ -19,6 +19,7 @@ from rivermouth.errors import Problem, ProviderUnreachable, error_of
 from rivermouth.events import FinishReason
 from rivermouth.messages import Message
 from rivermouth.providers import Finish, ModelRequest, Sink
+from rivermouth.pulse import Pulse
 from rivermouth.settings import Settings, SettingsError
 
 
@@ -89,7 +90,7 @@ Step = Text | Reasoning | Tool | Used | Answered | Wait | Hold | Fail | End
 Script = Sequence[Step] | Callable[[ModelRequest], Sequence[Step]]
 
 
-async def open(settings: Settings, clock: Clock) -> "ScriptedProvider":
+async def open(settings: Settings, clock: Clock, pulse: Pulse | None = None) -> "ScriptedProvider":
     """The script at `settings.model.url`, or the echo. Raises: SettingsError where the file is no script."""
     file = (settings.model.url or "scripted:").removeprefix("scripted:")
     return ScriptedProvider(read(Path(file)) if file else echo, context_tokens=settings.model.context_tokens)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunEnded, RunStarted
+from rivermouth.pulse import Pulse
 
 Written = tuple[str, int, list[Event]]
 """Run, number of its first event in this group, the events."""
@@ -110,7 +111,7 @@ class RunLog:
                 if after < self.committed:
                     batch, after = self.events[after : self.committed], self.committed
                     yield batch
-                elif self.ended:
+                elif self.ended or self.forgotten:
                     return
                 elif self.failure is not None:
                     raise self.failure
@@ -121,7 +122,7 @@ class RunLog:
 
 
 class GroupCommit:
-    """Gathers the events of all runs into one write every few milliseconds.
+    """Gathers the events of all runs into one write for each beat.
 
     After a failed commit nothing more is accepted: `failure` says so, and every watcher is called to tell its client.
     """
@@ -129,13 +130,12 @@ class GroupCommit:
     def __init__(
         self,
         backend: Backend,
-        seconds: float,
+        pulse: Pulse,
         on_end: Callable[[RunLog], None],
         on_failure: Callable[[Exception], None],
     ) -> None:
-        self._backend, self._seconds, self._on_end, self._on_failure = backend, seconds, on_end, on_failure
+        self._backend, self._pulse, self._on_end, self._on_failure = backend, pulse, on_end, on_failure
         self._dirty: list[RunLog] = []
-        self._timer: asyncio.Handle | None = None
         self._hurried = False
         self._began = 0.0
         self._writing: list[RunLog] | None = None
@@ -143,22 +143,27 @@ class GroupCommit:
         self.on_commit: Callable[[float, int], None] = lambda _seconds, _events: None
 
     def add(self, log: RunLog) -> None:
-        """Have what is new in `log` committed with the next group."""
+        """Have what is new in `log` committed at the next beat."""
         self._dirty.append(log)
-        if self._timer is None and self._writing is None:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._commit)
+        self._pulse.want()
 
     def hurry(self) -> None:
-        """Have the group committed at the end of this turn of the loop."""
-        if self._hurried or self._writing is not None:
-            return
-        self._hurried = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_soon(self._commit)
+        """Have it committed at the end of this turn of the loop."""
+        if not self._hurried:
+            self._hurried = True
+            asyncio.get_running_loop().call_soon(self._commit_now)
 
-    def _commit(self) -> None:
-        self._timer, self._hurried = None, False
+    def commit(self) -> bool:
+        """A phase of the beat: write what is dirty. While an earlier write is under way, ask for another beat."""
+        if self._writing is not None:
+            return bool(self._dirty)
+        self._commit_now()
+        return False
+
+    def _commit_now(self) -> None:
+        if self._writing is not None:
+            return  # `_committed` looks at `_hurried` again
+        self._hurried = False
         if not self._dirty or self.failure is not None:
             return
         self._writing, self._dirty = self._dirty, []
@@ -183,16 +188,17 @@ class GroupCommit:
                 self._on_end(log)
             for listener in tuple(log.listeners):
                 listener()
-        if self._dirty and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._commit)
+        if self._hurried and self._dirty:
+            asyncio.get_running_loop().call_soon(self._commit_now)
 
 
 class Log:
     """All runs: the live ones in memory, the finished ones in the backend's records."""
 
-    def __init__(self, backend: Backend, *, commit_seconds: float) -> None:
+    def __init__(self, backend: Backend, pulse: Pulse) -> None:
         self._backend = backend
-        self.commits = GroupCommit(backend, commit_seconds, self._ended, self._failed)
+        self.commits = GroupCommit(backend, pulse, self._ended, self._failed)
+        pulse.add(self.commits.commit)
         self.live: dict[str, RunLog] = {}
         self.on_failure: Callable[[Exception], None] = lambda _: None
 

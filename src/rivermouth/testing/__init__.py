@@ -2,8 +2,19 @@
 
 from rivermouth.testing.dialects import check_dialect
 from rivermouth.testing.logs import NASTY, log_of, sample_logs
+from rivermouth.testing.logs_suite import check_log
 from rivermouth.testing.lying import LyingServer
 from rivermouth.testing.providers import Heard, check_provider
 from rivermouth.testing.stores import check_store
 
-__all__ = ["NASTY", "Heard", "LyingServer", "check_dialect", "check_provider", "check_store", "log_of", "sample_logs"]
+__all__ = [
+    "NASTY",
+    "Heard",
+    "LyingServer",
+    "check_dialect",
+    "check_log",
+    "check_provider",
+    "check_store",
+    "log_of",
+    "sample_logs",
+]

@@ -1,0 +1,83 @@
+"""Reading answers under way once a beat, instead of waking for each piece.
+
+A connection that has brought its first piece is taken from the event loop (its transport pauses reading) and its socket put
+into an epoll set of our own; at each beat of the process's `Pulse` all sockets that have something are read in one go. The
+end of a connection, and any error, is left to the event loop: it is given the socket back.
+"""
+
+import contextlib
+import os
+import select
+from typing import Protocol
+
+from rivermouth.pulse import Pulse
+
+READ_BYTES = 256 * 1024
+
+
+class Pausable(Protocol):
+    """A connection, as far as it is read here."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+
+    def read_failed(self, error: OSError) -> None:
+        """Reading failed, as it would have failed for the event loop."""
+
+    def resume(self) -> None:
+        """The event loop shall read again."""
+
+
+class Polled:
+    """The sockets that are read once a beat. Needs epoll, so Linux; `available` says whether it is there."""
+
+    available = hasattr(select, "epoll")
+
+    def __init__(self, pulse: Pulse) -> None:
+        self._pulse = pulse
+        self._epoll = select.epoll()
+        self._taken: dict[int, Pausable] = {}
+        pulse.add(self._read_all)
+
+    def take(self, descriptor: int, connection: Pausable) -> None:
+        """Read this one from now on; its transport must have stopped reading."""
+        self._taken[descriptor] = connection
+        self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLRDHUP)
+        self._pulse.want()
+
+    def leave(self, descriptor: int, connection: Pausable) -> None:
+        """Do not read this one any more. Doing so twice is the same as once."""
+        if self._taken.get(descriptor) is not connection:
+            return
+        del self._taken[descriptor]
+        # A closed socket has left the set by itself, and its number may already be another's.
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(descriptor)
+
+    def close(self) -> None:
+        """Let go of the set; nothing may be taken any more."""
+        self._taken.clear()
+        self._epoll.close()
+
+    def _read_all(self) -> bool:
+        if not self._taken:
+            return False
+        for descriptor, _ in self._epoll.poll(0):
+            # An earlier one of this beat may have ended the call of a later one.
+            if (connection := self._taken.get(descriptor)) is not None:
+                _read(descriptor, connection)
+        return bool(self._taken)
+
+
+def _read(descriptor: int, connection: Pausable) -> None:
+    try:
+        data = os.read(descriptor, READ_BYTES)
+    except BlockingIOError:
+        return
+    except OSError as error:
+        connection.read_failed(error)
+        return
+    if data:
+        connection.data_received(data)
+    else:
+        connection.resume()

@@ -1,0 +1,30 @@
+"""One server for all tests that need no settings of their own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+
+from tests.running import running
+from tests.wire.world import Model, World
+
+Serving = Callable[..., AbstractContextManager[World]]
+
+
+@pytest.fixture(scope="session")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Serving:
+    @contextmanager
+    def serve(**settings: Any) -> Iterator[World]:
+        model = Model()
+        folder = tmp_path_factory.mktemp("wire")
+        with running(folder, provider=model, **{"limits": {"enabled": False}, **settings}) as server:
+            yield World(server, model)
+
+    return serve
+
+
+@pytest.fixture(scope="session")
+def world(serving: Serving) -> Iterator[World]:
+    with serving() as found:
+        yield found
