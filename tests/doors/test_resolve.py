@@ -126,7 +126,9 @@ def test_the_credential_counts_before_the_body_among_those_who_claim_the_path(pa
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-@pytest.mark.parametrize("path", ["/api/chat", "/api/v1/chat/", "/v1/chat/stream", "/nothing", "/api/v1/conversations/"])
+@pytest.mark.parametrize(
+    "path", ["/api/chat", "/api/v1/chat/", "/v1/chat/stream", "/nothing", "/api/v1/conversations/"]
+)
 def test_a_prefix_and_a_pinned_listener_count_before_everything(system, path):
     others = {**keys("chatInstanceId", "agent_type", "question"), "credential": "knowbase", "accept": SSE}
 

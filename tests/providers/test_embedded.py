@@ -63,7 +63,7 @@ async def begin(provider: embedded.Embedded, request: ModelRequest = STORY) -> a
 @live
 async def test_it_answers_with_its_template_and_counts_what_it_counts(tmp_path: Path) -> None:
     lines: list[str] = []
-    provider = await embedded.open(settings(tmp_path), SystemClock(), lines.append)
+    provider = await embedded.open(settings(tmp_path), SystemClock(), on_progress=lines.append)
     loading = await provider.check()
     heard = Heard()
     finish = await provider.stream(ask(), heard)
@@ -170,7 +170,7 @@ async def test_closing_while_it_loads_ends_the_process(tmp_path: Path) -> None:
         lines.append(line)
         told.set()
 
-    provider = await embedded.open(settings(tmp_path), SystemClock(), heard)
+    provider = await embedded.open(settings(tmp_path), SystemClock(), on_progress=heard)
     await told.wait()
     await provider.close()
 

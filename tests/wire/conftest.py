@@ -18,8 +18,11 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Serving:
     def serve(**settings: Any) -> Iterator[World]:
         model = Model()
         folder = tmp_path_factory.mktemp("wire")
+        settings["runs"] = {"drain": 1.0, **settings.get("runs", {})}
         with running(folder, provider=model, **{"limits": {"enabled": False}, **settings}) as server:
-            yield World(server, model)
+            world = World(server, model)
+            with world.http:
+                yield world
 
     return serve
 

@@ -13,6 +13,7 @@ from tests.wire.world import JSON_SYSTEMS, PATIENCE, WAYS
 WAY = pytest.mark.parametrize("way", WAYS)
 MODE = pytest.mark.parametrize("stream", [True, False], ids=["stream", "json"])
 SAID = "the model's server said no"
+BROKEN = "illegal chunk header|incomplete chunked read"
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,12 @@ def test_a_failure_in_the_middle_is_the_error_event_and_the_end(world, system):
 def test_smarttalk_tells_the_error_and_then_its_end(world):
     *_, error, end = told(world.whole(world.ask(WAYS["smarttalk"], world.model.question("Half", Fail(message=SAID)))))
 
-    assert (error["type"], error["error"], error["code"], error["recoverable"]) == ("error", SAID, "PROVIDER_BROKEN", True)
+    assert (error["type"], error["error"], error["code"], error["recoverable"]) == (
+        "error",
+        SAID,
+        "PROVIDER_BROKEN",
+        True,
+    )
     assert (end["type"], end["success"]) == ("stream_end", False)
 
 
@@ -117,7 +123,7 @@ def test_smarttalk_has_no_answer_to_tell_where_it_failed(world):
 @pytest.mark.parametrize("way", ["ares", "ares by key"])
 def test_ares_breaks_the_body_off(world, way):
     with world.streaming(world.ask(WAYS[way], world.model.question("Half", Fail(message=SAID)))) as stream:
-        with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+        with pytest.raises(httpx.RemoteProtocolError, match=BROKEN):
             stream.rest()
 
         assert stream.read == b"data: Half\n\n"
@@ -129,7 +135,7 @@ def test_whoever_follows_a_failed_answer_in_ares_is_broken_off_as_well(world):
     for query in ("?dialect=ares", "?dialect=ares&skip=1"):
         with (
             world.following(stream.run, query) as viewer,
-            pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"),
+            pytest.raises(httpx.RemoteProtocolError, match=BROKEN),
         ):
             viewer.rest()
 
@@ -148,7 +154,7 @@ def test_ares_breaks_off_even_an_empty_body(hasty):
     with hasty.streaming(hasty.ask(WAYS["ares"], hasty.model.question(gate, Fail(message=SAID)))) as stream:
         assert stream.status == 200
         hasty.open(gate)
-        with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+        with pytest.raises(httpx.RemoteProtocolError, match=BROKEN):
             stream.rest()
 
 

@@ -5,6 +5,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple
 
 import httpx
@@ -147,6 +148,8 @@ class World:
 
     def __init__(self, server: Running, model: Model) -> None:
         self.server, self.model, self.url = server, model, server.url
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        self.http = httpx.Client(base_url=self.url, timeout=PATIENCE, cookies=no_cookies, verify=False)
         self._numbers = itertools.count(1)
         self._credentials: dict[tuple[str, str, str], str] = {}
 
@@ -172,7 +175,9 @@ class World:
             return {}
         return {"Authorization": f"Bearer {self.credential(*way.credential, user)}"}
 
-    def ask(self, way: Way, question: str, *, stream: bool = True, conversation: str | None = None, **headers: str) -> Ask:
+    def ask(
+        self, way: Way, question: str, *, stream: bool = True, conversation: str | None = None, **headers: str
+    ) -> Ask:
         """The request in which `way` puts the question, in a conversation of its own unless one is named."""
         names = {**way.fields, way.field: question, **(way.stream_fields if stream else {})}
         if conversation is not None:
@@ -186,20 +191,14 @@ class World:
     @contextmanager
     def streaming(self, ask: Ask) -> Iterator["Stream"]:
         """The response to a stream's request; its client goes away at the end of the block."""
-        with (
-            httpx.Client(timeout=PATIENCE) as client,
-            client.stream("POST", ask.url, headers=ask.headers, json=ask.body) as response,
-        ):
+        with self.http.stream("POST", ask.url, headers=ask.headers, json=ask.body) as response:
             yield Stream(response)
 
     @contextmanager
     def following(self, run: str, query: str = "", **headers: str) -> Iterator["Stream"]:
         """The response to `GET /streams/{id}`."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        with (
-            httpx.Client(timeout=PATIENCE) as client,
-            client.stream("GET", f"{self.url}/streams/{run}{query}", headers=sent) as response,
-        ):
+        with self.http.stream("GET", f"/streams/{run}{query}", headers=sent) as response:
             yield Stream(response)
 
     def follow(self, run: str, query: str = "", **headers: str) -> bytes:
@@ -216,7 +215,7 @@ class World:
 
     def state(self, run: str, **headers: str) -> httpx.Headers:
         """The headers of `HEAD /streams/{id}`."""
-        response = httpx.head(f"{self.url}/streams/{run}", headers=headers, timeout=PATIENCE)
+        response = self.http.head(f"/streams/{run}", headers=headers)
         assert response.status_code == 200
         return response.headers
 
@@ -234,10 +233,16 @@ class Stream:
         """The run's id."""
         return str(self.headers["stream-id"])
 
+    def next_read(self) -> bytes:
+        """What comes next, however much that is."""
+        piece = next(self._pieces)
+        self.read += piece
+        return piece
+
     def until(self, there: Callable[[bytes], bool]) -> bytes:
         """Read on until `there` is content with all that has come."""
         while not there(self.read):
-            self.read += next(self._pieces)
+            self.next_read()
         return self.read
 
     def until_has(self, part: bytes) -> bytes:

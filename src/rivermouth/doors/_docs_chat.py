@@ -48,7 +48,8 @@ KINDS = (
 )
 QUESTION, CONVERSATION = "Where does a river meet the sea?", "6f1c1f0e-8f0a-4c5e-9b57-0d7f6a1f2b3c"
 AT, RUN, MESSAGE = 1_763_662_530.25, "3f9a1c7e5d2b48a09c61e7f4b8d03a52", "0b8c5f0e-1d4b-4c5e-9b57-0d7f6a1f2b3c"
-TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "pattern": r"\S"}
+# Python's `isspace` takes these controls for space, the regular expressions of JSON Schema do not.
+TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "pattern": r"[^\s\u001c-\u001f\u0085]"}
 ID: dict[str, Any] = {"type": ["string", "null"], "minLength": 1, "maxLength": 255}
 FLAG: dict[str, Any] = {"type": ["boolean", "null"]}
 SAID = {"message": QUESTION}

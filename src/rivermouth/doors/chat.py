@@ -93,7 +93,7 @@ class ChatDoor:
         return principal, extra
 
     def _grace(self, request: Request) -> Grace:
-        return grace_of(request.headers.get("x-on-disconnect", self._settings.runs.on_disconnect))
+        return grace_of(request.headers.get("x-on-disconnect", self._settings.runs.on_disconnect), "X-On-Disconnect")
 
     async def _stream(
         self,
@@ -182,6 +182,8 @@ def route_of(dialect: Dialect, method: str, path: str) -> Route:
 def refuse_if_over(log: RunLog) -> None:
     """Before the status is out, a run that failed without a word is a true HTTP error. Raises: the error."""
     ended = log.ended
+    if ended is None and log.failure is not None:
+        raise log.failure
     if ended is not None and ended.problem is not None and not any(type(event) is Delta for event in log.events):
         raise error_of(ended.problem)
 

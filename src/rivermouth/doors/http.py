@@ -18,6 +18,8 @@ Receive = Callable[[], Coroutine[Any, Any, Message]]
 
 JSON = "application/json"
 COOKIE = "rivermouth_client"
+NO_CHUNK = b"~ broken off\r\n"
+"""Where a chunk's size should stand. It begins with what no lenient reader can take for a hexadecimal digit."""
 
 
 class Seen(msgspec.Struct):
@@ -106,6 +108,18 @@ async def answer(request: Request, send: Send, what: Answer, extra: Iterable[tup
     request.seen.status, request.seen.bytes = what.status, len(body)
     await send({"type": "http.response.start", "status": what.status, "headers": [*headers, *extra]})
     await send({"type": "http.response.body", "body": body})
+
+
+def break_off(send: Send) -> None:
+    """Make a chunked body that has not ended unreadable, so that no client takes half an answer for a whole one.
+
+    That the connection closes is not enough: undici, which is Node's `fetch` (20.20, 2026-11-20), takes the end of the
+    connection for the end of the body wherever the answer said `Connection: close`, and ares's says so. ASGI has no word
+    for this, hence the look at uvicorn's own transport; where there is none, the missing last chunk has to do.
+    """
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is not None and not transport.is_closing():
+        transport.write(NO_CHUNK)
 
 
 def plain_failure(error: RivermouthError) -> Answer:

@@ -16,7 +16,7 @@ import structlog
 
 from rivermouth.clock import Clock
 from rivermouth.dialects import Dialect, Encoder
-from rivermouth.doors.http import Receive, Send
+from rivermouth.doors.http import Receive, Send, break_off
 from rivermouth.errors import RivermouthError, problem_of
 from rivermouth.events import Event, RunEnded
 from rivermouth.framing import HEARTBEAT, Frame, sse, sse_block
@@ -53,9 +53,11 @@ class Projection:
 
     def advance(self, log: RunLog) -> bytes:
         """The bytes of all committed events past the cursor."""
-        self.start, self.cursor = self.cursor, log.committed
-        self.batch = _blocks(self._encode, log.events, self.start, self.cursor, ids=self._ids)
-        return self.batch
+        end = log.committed
+        # First, because it may raise: nobody may take an older batch for this one.
+        batch = _blocks(self._encode, log.events, self.cursor, end, ids=self._ids)
+        self.start, self.cursor, self.batch = self.cursor, end, batch
+        return batch
 
 
 class Cursor:
@@ -161,6 +163,7 @@ class Watcher:
         self._aborts = view.dialect.ABORTS
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._blocked: asyncio.Task[None] | None = None
+        self._ending = self._whole = False
         self._last_write = clock.monotonic()
         self.sent = 0
         """Bytes given to the socket so far."""
@@ -168,7 +171,7 @@ class Watcher:
     async def pump(self, send: Send, receive: Receive) -> None:
         """Send the body until the run's last event, or until the client goes.
 
-        In a dialect that cannot tell a failure, a failed run's body is left without its end, so that it breaks off.
+        In a dialect that cannot tell a failure, a failed run's body breaks off, as does that of a client that is dropped.
         """
         self._send = send
         listening = asyncio.create_task(self._listen(receive))
@@ -181,6 +184,8 @@ class Watcher:
             listening.cancel()
             if self._blocked is not None:
                 self._blocked.cancel()
+        if not self._whole:
+            break_off(send)
 
     def tick(self, now: float, *, heartbeat: float, send_timeout: float) -> None:
         """A look from outside, now and then: send a comment into silence, drop a client whose socket stays full."""
@@ -188,12 +193,15 @@ class Watcher:
         if self._blocked is not None:
             if silent > send_timeout:
                 self._finish()
-        elif silent >= heartbeat:
-            self._write(HEARTBEAT, last=False)
+        elif silent >= heartbeat and not self._over.done():
+            try:
+                self._write(HEARTBEAT, last=False)
+            except Exception as error:
+                self._broke(error)
 
     def _advance(self) -> None:
         """Write what is committed and not yet sent, unless an earlier write still waits for the client."""
-        if self._blocked is not None or self._over.done():
+        if self._blocked is not None or self._ending or self._over.done():
             return
         try:
             log = self._log
@@ -204,18 +212,22 @@ class Watcher:
                 self._write(body, last=False)
             elif log.failure is not None:
                 self._write_end(b"" if self._aborts else self._cursor.fail(log.failure), broken=self._aborts)
-        except Exception:
+        except Exception as error:
             # This is called in the middle of a commit: one watcher's trouble must not become that of all others.
-            logger.exception("watcher_broke", run=self._log.run, dialect=self._view.name)
-            self._finish()
+            self._broke(error)
 
     def _write_end(self, body: bytes, *, broken: bool) -> None:
+        self._ending = True
         if body or not broken:
             self._write(body, last=not broken)
         if self._blocked is None:
-            self._finish()
+            self._end(broken=broken)
         else:
-            self._blocked.add_done_callback(lambda _: self._finish())
+            self._blocked.add_done_callback(lambda _: self._end(broken=broken))
+
+    def _end(self, *, broken: bool) -> None:
+        self._whole = not broken
+        self._finish()
 
     def _write(self, body: bytes, *, last: bool) -> None:
         self.sent += len(body)
@@ -228,9 +240,15 @@ class Watcher:
         self._blocked = asyncio.ensure_future(_go_on(sending, waits_for))
         self._blocked.add_done_callback(self._unblocked)
 
-    def _unblocked(self, _: "asyncio.Task[None]") -> None:
+    def _unblocked(self, sending: "asyncio.Task[None]") -> None:
         self._blocked = None
+        if not sending.cancelled() and (error := sending.exception()) is not None:
+            self._broke(error)
         self._advance()
+
+    def _broke(self, error: BaseException) -> None:
+        logger.error("watcher_broke", run=self._log.run, dialect=self._view.name, exc_info=error)
+        self._finish()
 
     async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -9,7 +9,7 @@ from rivermouth.clock import Clock
 from rivermouth.dialects import Answer
 from rivermouth.doors.chat import start_stream, stream_headers, wants_ids
 from rivermouth.doors.http import Receive, Request, Send, answer, plain_failure, to_json, whole_number
-from rivermouth.doors.pump import View, Watcher, Watchers
+from rivermouth.doors.pump import Cursor, View, Watcher, Watchers
 from rivermouth.engine.auth import Auth
 from rivermouth.engine.runs import Runs, may_follow, no_such_run
 from rivermouth.errors import BadRequest, Gone, Internal, MethodNotAllowed, RivermouthError
@@ -91,7 +91,7 @@ class StreamsDoor:
     async def _follow(self, request: Request, run_id: str, receive: Receive, send: Send) -> None:
         log = await self._kept(request, run_id)
         view = _view(request, log)
-        if log.ended is not None and view.after >= log.committed:
+        if _is_at_the_end(log, view):
             await answer(request, send, Answer(204, {}, b""))
             return
         with self._runs.watching(log):
@@ -100,6 +100,20 @@ class StreamsDoor:
             with self._watchers.add(watcher):
                 await watcher.pump(request.raw_send, receive)
             request.seen.bytes = watcher.sent
+
+
+def _is_at_the_end(log: RunLog, view: View) -> bool:
+    """Whether a finished run has nothing more to say after the cursor.
+
+    Not every last event can be seen: who counts blocks has no number for it, and in ares the last id is that of the last
+    text. A failure that only a broken body can tell is still told.
+    """
+    if log.ended is None or (view.after == 0 and view.skip == 0):
+        return False
+    if view.after >= log.committed:
+        return True
+    broken = view.dialect.ABORTS and log.ended.problem is not None
+    return not broken and not Cursor(log, view).take()
 
 
 def _view(request: Request, log: RunLog) -> View:

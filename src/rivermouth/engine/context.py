@@ -39,8 +39,13 @@ async def model_messages(
 
 
 def estimate(messages: Sequence[Message]) -> int:
-    """Tokens, guessed high: three bytes a token and eight for each message's frame."""
+    """Tokens, as many as prose takes: three bytes a token and eight for each message's frame."""
     return sum(len(message.content.encode("utf-8", "replace")) // 3 + 8 for message in messages)
+
+
+def most(messages: Sequence[Message]) -> int:
+    """Tokens that no tokenizer over bytes exceeds: digits, for one, are a token each in SmolLM2."""
+    return sum(len(message.content.encode("utf-8", "replace")) + 8 for message in messages)
 
 
 def _turns(history: Sequence[StoredMessage]) -> list[list[Message]]:
@@ -61,8 +66,9 @@ async def _newest_that_fit(
 
     async def fits(dropped: int) -> bool:
         messages = _join(head, turns[dropped:], tail)
-        if (guess := estimate(messages)) <= room:
+        if most(messages) <= room:
             return True
+        guess = estimate(messages)
         exact = await count(messages) if guess <= room * 8 else None
         return (guess if exact is None else exact) <= room
 

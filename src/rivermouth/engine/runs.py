@@ -5,9 +5,9 @@ the run's grace period). A run belongs to nobody's connection: it is a task of t
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -42,8 +42,8 @@ class Grace(msgspec.Struct, frozen=True):
     seconds: float | None
 
 
-def grace_of(text: str) -> Grace:
-    """`continue`, `cancel` or `cancel_after=SECONDS`. Raises: BadRequest."""
+def grace_of(text: str, field: str = "on_disconnect") -> Grace:
+    """`continue`, `cancel` or `cancel_after=SECONDS`. field: what the asker calls it. Raises: BadRequest."""
     verb, _, value = text.strip().partition("=")
     if verb == "continue" and not value:
         return Grace(None)
@@ -54,9 +54,7 @@ def grace_of(text: str) -> Grace:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= 86_400:
-        raise BadRequest(
-            f"X-On-Disconnect is {text!r}; it may be continue, cancel or cancel_after=SECONDS", field="X-On-Disconnect"
-        )
+        raise BadRequest(f"{field} is {text[:50]!r}; it may be continue, cancel or cancel_after=SECONDS", field=field)
     return Grace(seconds)
 
 
@@ -85,6 +83,8 @@ class Run:
         self.expiry: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
         self.call: asyncio.Task[Finish] | None = None
+        """Everything that a stop cancels: what is asked of the model, from the counting of its tokens on."""
+        self.prompt_estimate = 0
         self.cut: Outcome | None = None
         """How the run is to end early, once somebody said so."""
 
@@ -200,22 +200,28 @@ class Runs:
             self._maybe_expire(run)
 
     async def recover(self, unfinished: list[RunLog]) -> None:
-        """End every run that a crash left open: the partial answer is saved, and its log gets its `RunEnded`."""
+        """End every run that a crash left open: the partial answer is saved, and its log gets its `RunEnded`, which is
+        committed when this returns."""
         for log in unfinished:
+            self._observer.run_began(log.started)
             for event in closing(log.events, self._clock.now()):
                 log.append(event)
             await self._end(log, "interrupted", problem_of(Interrupted(INTERRUPTED)))
+        for log in unfinished:
+            await _committed_end(log)
 
     async def drain(self, seconds: float) -> None:
         """Take no new runs; let the live ones finish for so long, then end the rest `interrupted`."""
         self.draining = True
+        await self._all_over(seconds)
+        for run in list(self.live.values()):
+            self._end_early(run, "interrupted")
+        await self._all_over(5)
+
+    async def _all_over(self, seconds: float) -> None:
         tasks = {run.task for run in self.live.values() if run.task}
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
-        for run in list(self.live.values()):
-            self._end_early(run, "interrupted")
-        if tasks:
-            await asyncio.wait(tasks, timeout=5)
 
     def log_failed(self, error: Exception) -> None:
         """Nothing more can be seen of any run, so none goes on."""
@@ -237,36 +243,40 @@ class Runs:
         return cut
 
     async def _play(self, run: Run, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> None:
-        log, estimated, finish = run.log, 0, Finish("stop")
+        log, finish = run.log, Finish("stop")
         turn = Turn(log, self._clock.now, steps=request.steps, on_answer=run.answered.set)
         outcome: Outcome = "completed"
         problem: Problem | None = None
         try:
-            if request.search:
-                turn.searched(request.message)
-            messages = await self._messages(request, agent, history)
-            estimated = estimate(messages)
-            finish = await self._call(run, turn, self._model_request(log.started, request, agent, messages))
+            finish = await self._call(run, self._ask(run, turn, request, agent, history))
         except asyncio.CancelledError:
             outcome = run.cut or "interrupted"
-        except RivermouthError as error:
-            outcome, problem = "failed", problem_of(error)
-        except Exception:
-            logger.exception("run_broke", run=run.id)
-            outcome, problem = "failed", problem_of(Internal("something went wrong on our side; it has been logged"))
-        if outcome == "interrupted":
-            problem = problem_of(Interrupted(INTERRUPTED))
+        except Exception as error:
+            # A provider may also make an error of its own of the cancellation: what was stopped has not failed.
+            outcome, problem = run.cut or "failed", _blame(run, error)
+        if outcome != "failed":
+            problem = problem_of(Interrupted(INTERRUPTED)) if outcome == "interrupted" else None
         reason = finish.reason if outcome == "completed" else "stopped"
-        turn.close(reason, estimated_prompt=estimated, model=finish.model or log.started.model)
+        turn.close(reason, estimated_prompt=run.prompt_estimate, model=finish.model or log.started.model)
         await self._end(log, outcome, problem)
         await self._leave(run)
 
-    async def _call(self, run: Run, turn: Turn, request: ModelRequest) -> Finish:
-        """The model's call, as a task of its own: a stop cancels the call and never the work that ends the log."""
+    async def _call(self, run: Run, asking: Coroutine[Any, Any, Finish]) -> Finish:
+        """Ask in a task of its own: a stop cancels what is asked and never the work that ends the log."""
         if run.cut is not None:
+            asking.close()
             raise asyncio.CancelledError
-        run.call = asyncio.create_task(self._provider.stream(request, turn), name=f"call {run.id}")
+        run.call = asyncio.create_task(asking, name=f"call {run.id}")
         return await run.call
+
+    async def _ask(
+        self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]
+    ) -> Finish:
+        if request.search:
+            turn.searched(request.message)
+        messages = await self._messages(request, agent, history)
+        run.prompt_estimate = estimate(messages)
+        return await self._provider.stream(self._model_request(run.log.started, request, agent, messages), turn)
 
     async def _messages(self, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> list[Message]:
         return await model_messages(
@@ -288,12 +298,16 @@ class Runs:
         reply.outcome, reply.problem, reply.ended_at = outcome, problem, self._clock.now()
         log.append(RunEnded(reply.ended_at, outcome, problem))
         log.hurry()
-        self._observer.run_ended(reply)
+        try:
+            self._observer.run_ended(reply)
+        except Exception:
+            logger.exception("observer_broke", run=log.started.run)
 
     async def _save(self, reply: Reply, outcome: Outcome) -> bool:
         try:
             return await self._rows.save_answer(_answer(reply, outcome, self._clock.now()))
-        except RivermouthError:
+        except RivermouthError as error:
+            logger.warning("answer_not_saved", run=reply.started.run, error=error.message)
             return False
         except Exception:
             logger.exception("answer_not_saved", run=reply.started.run)
@@ -301,9 +315,7 @@ class Runs:
 
     async def _leave(self, run: Run) -> None:
         """Once its end is committed, the run is over; if the log has failed it is over as well."""
-        with suppress(Unavailable):
-            async for _ in run.log.watch(run.log.committed):
-                pass
+        await _committed_end(run.log)
         run.answered.set()
         self.live.pop(run.id, None)
         if run.expiry is not None:
@@ -328,6 +340,20 @@ class Runs:
 
 
 INTERRUPTED = "the server stopped before the answer was complete; what had come is kept"
+
+
+async def _committed_end(log: RunLog) -> None:
+    """Returns when the run's end is committed, or never can be because the log has failed."""
+    with suppress(Unavailable):
+        async for _ in log.watch(log.committed):
+            pass
+
+
+def _blame(run: Run, error: Exception) -> Problem:
+    if isinstance(error, RivermouthError):
+        return problem_of(error)
+    logger.error("run_broke", run=run.id, exc_info=error)
+    return problem_of(Internal("something went wrong on our side; it has been logged"))
 
 
 def no_such_run() -> NotFound:

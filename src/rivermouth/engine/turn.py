@@ -34,6 +34,13 @@ class Appendable(Protocol):
         """Commit soon."""
 
 
+MOST_TOKENS = 2**53
+
+
+def _unheard(_: Event) -> None:
+    """What is said too late."""
+
+
 class Turn:
     """The sink of one run. `on_answer` is called when the model has accepted the call."""
 
@@ -41,7 +48,7 @@ class Turn:
         self, log: Appendable, now: Callable[[], float], *, steps: bool, on_answer: Callable[[], None] = lambda: None
     ) -> None:
         self._log, self._now, self._steps, self._on_answer = log, now, steps, on_answer
-        self._append = log.append
+        self._append: Callable[[Event], None] = log.append
         self._part: Kind | None = None
         self._answering_since: float | None = None
         self._reported: tuple[int, int] | None = None
@@ -83,8 +90,9 @@ class Turn:
         pieces.append(arguments)
 
     def usage(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """The provider's own count."""
-        self._reported = (prompt_tokens, completion_tokens)
+        """The provider's own count, unless it cannot be one: a negative number, or one that no database holds."""
+        if 0 <= prompt_tokens < MOST_TOKENS and 0 <= completion_tokens < MOST_TOKENS:
+            self._reported = (prompt_tokens, completion_tokens)
 
     def searched(self, query: str) -> None:
         """Record a search of the caller's files; there are none yet, so it finds an honest nothing."""
@@ -95,7 +103,7 @@ class Turn:
         self._append(SourcesFound(at, []))
 
     def close(self, finish_reason: FinishReason, *, estimated_prompt: int, model: str) -> None:
-        """Close what is open, count the usage and end the answer."""
+        """Close what is open, count the usage and end the answer; what the provider says after that is not heard."""
         at = self._now()
         self._close_part(at)
         if self._answering_since is not None:
@@ -104,6 +112,7 @@ class Turn:
         self._refuse_tools(at)
         self._append(self._usage(at, estimated_prompt, model))
         self._append(AnswerEnded(at, finish_reason))
+        self._append = _unheard
 
     def _open(self, kind: Kind, at: float) -> None:
         self._close_part(at)

@@ -178,6 +178,7 @@ async def what_is_hurried_during_a_commit_is_committed_at_once_after_it(make: Ma
     for event in numbered(1)[1:]:
         run.append(event)
     run.hurry()
+    await loop_turns()
     backend.let_go()
     await loop_turns()
 
@@ -221,7 +222,7 @@ async def a_sweep_leaves_only_the_start_of_old_runs(make: Make) -> None:
     """Newer ones and live ones stay as they are, and whoever watches a forgotten run does not wait for ever."""
     log = await opened(make("sweep"))
     old, new, live = numbered(1), numbered(2), numbered(3)
-    new[-1] = type(new[-1])(9e9, "completed")  # type: ignore[call-arg, arg-type, misc]
+    new[-1] = type(new[-1])(9e9, "completed")  # type: ignore[call-arg, arg-type]
     for events in (old, new):
         await written(log, events)
     running = begin(log, live)
