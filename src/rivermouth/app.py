@@ -73,7 +73,9 @@ class App:
         """The ASGI entry. A listener is told from another by the address the client reached."""
         server = tuple(scope.get("server") or ())
         scope["send"] = send
-        scope["pinned"] = self.pinned.get(server) or self.pinned.get(("0.0.0.0", server[1] if server else 0))  # noqa: S104
+        port = server[1] if server else 0
+        bound = (server, ("0.0.0.0", port), ("::", port))  # noqa: S104
+        scope["pinned"] = next((self.pinned[address] for address in bound if address in self.pinned), None)
         await self._asgi(scope, receive, send)
 
 
@@ -214,7 +216,7 @@ async def serve(
                 backlog=4096,
             )
             tasks: list[asyncio.Task[None]] = []
-            addresses = [f"http://{sock.getsockname()[0]}:{sock.getsockname()[1]}" for sock in sockets]
+            addresses = [_address(sock) for sock in sockets]
             server = Server(
                 config,
                 on_ready=lambda: tasks.append(asyncio.ensure_future(on_ready(app, addresses))),
@@ -239,6 +241,11 @@ def _bind(settings: Settings) -> tuple[list[socket.socket], dict[tuple[str, int]
         name = sockets[-1].getsockname()
         pinned[(name[0], name[1])] = system
     return sockets, pinned
+
+
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -38,7 +38,13 @@ def configure(settings: Settings) -> None:
 
 def _for_people() -> structlog.dev.ConsoleRenderer:
     return structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(), sort_keys=False, timestamp_key="time", pad_event_to=8, pad_level=False
+        colors=sys.stderr.isatty(),
+        sort_keys=False,
+        timestamp_key="time",
+        pad_event_to=8,
+        pad_level=False,
+        # The default one shows local variables wherever rich is installed: headers and messages would be among them.
+        exception_formatter=structlog.dev.plain_traceback,
     )
 
 

@@ -34,6 +34,16 @@ class Pulse:
 
     def _beat(self) -> None:
         self._timer = None
-        wanted = [phase() for phase in self._phases]
+        wanted = [_wants_more(phase) for phase in self._phases]
         if any(wanted):
             self.want()
+
+
+def _wants_more(phase: Phase) -> bool:
+    """A phase that raises is told to the loop, as a callback is, and holds up neither the other phases nor the next beat."""
+    try:
+        return phase()
+    except Exception as error:  # noqa: BLE001, the loop logs it
+        context = {"message": "a phase of the beat broke", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+        return True

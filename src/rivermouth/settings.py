@@ -38,7 +38,7 @@ class Agent(Section):
     model: str | None = Field(None, description="The model to ask; the provider's default where none.")
     temperature: float | None = Field(None, ge=0, le=2, description="From 0 to 2; the model's own where none.")
     max_tokens: Count | None = Field(None, description="The most tokens an answer may take.")
-    anonymous: bool = Field(True, description="Whether smarttalk callers without a credential may use it.")
+    anonymous: bool = Field(True, description="Whether callers without a credential may use it.")
 
 
 class Model(Section):

@@ -81,5 +81,5 @@ def test_plug_ins_are_found_by_name_and_an_unknown_one_names_those_there_are() -
     assert {"ares", "knowbase", "session", "smarttalk", "wisqu"} <= set(names("dialects"))
     assert load("providers", "scripted").ScriptedProvider
     assert not [name for name in names("dialects") if name.startswith("_")]
-    with pytest.raises(LookupError, match="no dialect named 'klingon'; there are: .*knowbase"):
+    with pytest.raises(LookupError, match=r"no dialect named 'klingon'; there are: .*knowbase"):
         load("dialects", "klingon")

@@ -1,5 +1,7 @@
 """Server-sent events: what is written is read again, however the network cuts it."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ def fed(body: bytes, cuts: list[int]) -> list[Received]:
     """What a decoder makes of `body`, cut at these places."""
     decoder, received = Decoder(), list[Received]()
     places = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         received += decoder.feed(body[start:end])
     return received
 

@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rivermouth import dialects
+from rivermouth.clock import SystemClock
+from rivermouth.doors.chat import refuse_if_over
 from rivermouth.doors.pump import Cursor, View, Watcher, Watchers
+from rivermouth.errors import Unavailable
 from rivermouth.events import Delta, Event, PartStarted, RunEnded
 from rivermouth.framing import HEARTBEAT, Frame, sse_block
 from rivermouth.pulse import Pulse
@@ -533,5 +536,36 @@ def test_a_cursor_past_the_end_of_what_is_committed_waits_there() -> None:
         run: RunLog = scene.run
 
         assert Cursor(run, seen_as("knowbase", after=50)).position == 1
+
+    play(story)
+
+
+def test_the_watchers_clock_sends_heartbeats_by_itself() -> None:
+    async def story(scene: Scene) -> None:
+        watchers, socket = Watchers(SystemClock(), heartbeat=0.004, send_timeout=60.0), Socket()
+        await scene.commit()
+        watcher = Watcher(scene.run, seen_as("ares"), SystemClock())
+        looking = asyncio.create_task(watchers.run())
+        with watchers.add(watcher):
+            pumping = asyncio.create_task(watcher.pump(socket.send, socket.receive))
+            await until(lambda: socket.body.count(HEARTBEAT) >= 2)
+            socket.gone.set()
+            await pumping
+        looking.cancel()
+
+        assert not watchers.all
+        assert socket.body.replace(HEARTBEAT, b"") == b""
+
+    play(story)
+
+
+def test_a_log_that_fails_before_the_status_is_out_is_a_true_http_error() -> None:
+    async def story(scene: Scene) -> None:
+        await until(lambda: scene.backend.waiting)
+        scene.backend.let_go(OSError("disk full"))
+
+        with pytest.raises(Unavailable) as refused:
+            refuse_if_over(scene.run)
+        assert refused.value.status == 503
 
     play(story)

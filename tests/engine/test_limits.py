@@ -158,7 +158,7 @@ def test_a_used_up_quota_is_told_in_the_contracts_words_and_ends_at_midnight_or_
             said.append((error.message, error.scope, error.reset, error.limit))
             world.clock.at = error.reset
         assert await admitted(limits, "ares", "chat", who, tries=2) == 2
-        assert await world.rows.usage("c1") == {
+        assert await world.rows.usage(who.id) == {
             "2025-11-20": 2,
             "2025-11-21": 1,
             "2025-11": 3,

@@ -346,7 +346,13 @@ def test_a_client_chooses_the_model_only_from_the_choices(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("continue", None), ("cancel", 0.0), ("cancel_after=30", 30.0), (" cancel_after=0.5 ", 0.5), ("cancel_after=0", 0)],
+    [
+        ("continue", None),
+        ("cancel", 0.0),
+        ("cancel_after=30", 30.0),
+        (" cancel_after=0.5 ", 0.5),
+        ("cancel_after=0", 0),
+    ],
 )
 def test_what_a_client_asks_for_when_it_goes(text: str, seconds: float | None) -> None:
     assert grace_of(text).seconds == seconds
@@ -354,8 +360,22 @@ def test_what_a_client_asks_for_when_it_goes(text: str, seconds: float | None) -
 
 @pytest.mark.parametrize(
     "text",
-    ["", "stop", "cancel=1", "continue=1", "cancel_after", "cancel_after=", "cancel_after=-1", "cancel_after=nan"]
-    + ["cancel_after=inf", "cancel_after=86401", "cancel_after=x", "CANCEL", "continue;cancel", "cancel_after=1e9"],
+    [
+        "",
+        "stop",
+        "cancel=1",
+        "continue=1",
+        "cancel_after",
+        "cancel_after=",
+        "cancel_after=-1",
+        "cancel_after=nan",
+        "cancel_after=inf",
+        "cancel_after=86401",
+        "cancel_after=x",
+        "CANCEL",
+        "continue;cancel",
+        "cancel_after=1e9",
+    ],
 )
 def test_what_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(BadRequest):

@@ -26,6 +26,10 @@ def in_journal(folder: Path) -> list[Event]:
     return [event for (body,) in bodies for _, _, events in sqlite_log._decode_group(body) for event in events]
 
 
+def modes_in(folder: Path) -> dict[str, int]:
+    return {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+
+
 def rows(folder: Path) -> list[int]:
     reader = sqlite3.connect(folder / "journal.db")
     found = [row for (row,) in reader.execute("SELECT row FROM journal ORDER BY row")]
@@ -66,7 +70,7 @@ def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:
         log = await opened(SqliteBackend(tmp_path))
         await written(log, numbered(1))
         await log.find("f" * 32)
-        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+        modes = modes_in(tmp_path)
         await log.close()
         return modes
 

@@ -171,7 +171,10 @@ def test_a_slow_reader_hurts_nobody_and_has_everything_in_the_end(world):
         others = [world.whole(world.ask(WAYS[system], world.model.question("Quick"))) for system in SYSTEMS]
         assert world.state(run, **who)["stream-state"] == "completed"
         slow = read_chunks(sock)
+        sock.sendall(b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
+        next_on_the_connection = sock.recv(12)
 
+    assert next_on_the_connection == b"HTTP/1.1 200"
     assert SAMPLES["wisqu"](body.decode().split("\n")).whole == expected("wisqu", "".join(LONG + MUCH))
     assert all(b"Quick" in other for other in others)
     assert slow == body

@@ -1,8 +1,11 @@
 """Several systems on one host: pinned listeners, prefixes, pages from elsewhere, and proxies in front."""
 
+import asyncio
+
 import httpx
 import pytest
 
+from rivermouth.app import App
 from tests.wire.samples import SAMPLES
 from tests.wire.world import PATIENCE, SYSTEMS, WAYS
 
@@ -68,6 +71,21 @@ def test_what_nothing_tells_on_the_open_listener_is_told_by_the_setting(serving)
     with serving(default_dialects={"/api/chat/stream": "ares", "/api/chat": "ares"}) as world:
         for path in ("/api/chat/stream", "/api/chat"):
             assert world.http.post(path, json={"message": "x"}).status_code == 401
+
+
+@pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0", "::"])
+def test_a_pinned_listener_may_be_bound_to_every_address(bound):
+    scopes = []
+
+    async def note(scope, receive, send):
+        scopes.append(scope)
+
+    app = App(asgi=note, settings=None, auth=None, provider=None, runs=None)
+    app.pinned = {(bound, 3000): "ares"}
+    for port in (3000, 8000):
+        asyncio.run(app({"server": ("127.0.0.1", port)}, None, None))
+
+    assert [scope["pinned"] for scope in scopes] == ["ares", None]
 
 
 @SYSTEM

@@ -42,8 +42,7 @@ def command(config: Path | None, **values: Any) -> None:
     settings = settings_of(values, config)
     logs.configure(settings)
     check_ports(settings)
-    # uvicorn raises a signal that it has caught once more when it is done: the parts that `serve` opened must still be
-    # closed after that, so it may not simply end the process.
+    # While it serves, the server hears these itself; before and after, what is open must still be closed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     say = Console(highlight=False, soft_wrap=True, markup=False)

@@ -25,6 +25,7 @@ from rivermouth.engine.limits import Limiter
 from rivermouth.engine.runs import Grace, Run, Runs, grace_of
 from rivermouth.errors import Internal, MethodNotAllowed, RivermouthError, error_of
 from rivermouth.events import Delta, RunStarted
+from rivermouth.logs import cost
 from rivermouth.messages import fold
 from rivermouth.settings import Settings
 from rivermouth.stores.event_log import RunLog
@@ -140,6 +141,9 @@ class ChatDoor:
         reply = fold(run.log.events[: run.log.committed])
         if reply.problem is not None:
             raise error_of(reply.problem)
+        if reply.usage is not None:
+            usage, model = reply.usage, reply.usage.model or reply.started.model
+            reply.cost_usd = cost(self._settings.prices, model, usage.prompt_tokens, usage.completion_tokens)
         whole = dialect.whole(reply)
         headers = {**resource_headers(reply.started), **whole.headers}
         await answer(request, send, Answer(whole.status, headers, whole.body), extra)

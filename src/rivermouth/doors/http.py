@@ -113,13 +113,17 @@ async def answer(request: Request, send: Send, what: Answer, extra: Iterable[tup
 def break_off(send: Send) -> None:
     """Make a chunked body that has not ended unreadable, so that no client takes half an answer for a whole one.
 
+    A response that is complete, or whose client has gone, is left alone.
+
     That the connection closes is not enough: undici, which is Node's `fetch` (20.20, 2026-11-20), takes the end of the
     connection for the end of the body wherever the answer said `Connection: close`, and ares's says so. ASGI has no word
     for this, hence the look at uvicorn's own transport; where there is none, the missing last chunk has to do.
     """
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if transport is not None and not transport.is_closing():
-        transport.write(NO_CHUNK)
+    cycle = getattr(send, "__self__", None)
+    transport = getattr(cycle, "transport", None)
+    if transport is None or transport.is_closing() or getattr(cycle, "response_complete", True):
+        return
+    transport.write(NO_CHUNK)
 
 
 def plain_failure(error: RivermouthError) -> Answer:

@@ -163,7 +163,7 @@ class Watcher:
         self._aborts = view.dialect.ABORTS
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._blocked: asyncio.Task[None] | None = None
-        self._ending = self._whole = False
+        self._ending = False
         self._last_write = clock.monotonic()
         self.sent = 0
         """Bytes given to the socket so far."""
@@ -184,8 +184,7 @@ class Watcher:
             listening.cancel()
             if self._blocked is not None:
                 self._blocked.cancel()
-        if not self._whole:
-            break_off(send)
+        break_off(send)
 
     def tick(self, now: float, *, heartbeat: float, send_timeout: float) -> None:
         """A look from outside, now and then: send a comment into silence, drop a client whose socket stays full."""
@@ -196,7 +195,7 @@ class Watcher:
         elif silent >= heartbeat and not self._over.done():
             try:
                 self._write(HEARTBEAT, last=False)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001, `_broke` logs it
                 self._broke(error)
 
     def _advance(self) -> None:
@@ -212,7 +211,7 @@ class Watcher:
                 self._write(body, last=False)
             elif log.failure is not None:
                 self._write_end(b"" if self._aborts else self._cursor.fail(log.failure), broken=self._aborts)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001, `_broke` logs it
             # This is called in the middle of a commit: one watcher's trouble must not become that of all others.
             self._broke(error)
 
@@ -221,13 +220,9 @@ class Watcher:
         if body or not broken:
             self._write(body, last=not broken)
         if self._blocked is None:
-            self._end(broken=broken)
+            self._finish()
         else:
-            self._blocked.add_done_callback(lambda _: self._end(broken=broken))
-
-    def _end(self, *, broken: bool) -> None:
-        self._whole = not broken
-        self._finish()
+            self._blocked.add_done_callback(lambda _: self._finish())
 
     def _write(self, body: bytes, *, last: bool) -> None:
         self.sent += len(body)

@@ -132,4 +132,5 @@ def _default(path: str, claimants: Sequence[str], defaults: Mapping[str, str]) -
 
 
 def _pattern(path: str) -> str:
-    return re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))
+    # An id that a client chose may hold a slash, which is a plain one by the time a path is looked at.
+    return re.sub(r"\\\{\w+\\\}", ".+", re.escape(path))

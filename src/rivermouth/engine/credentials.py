@@ -149,5 +149,5 @@ def refusal(system: str, schemes: Sequence[str], token: str) -> Unauthenticated:
     if system != "ares" or "key" not in schemes:
         return Unauthenticated("Invalid token")
     if not token.startswith("ares_"):
-        return Unauthenticated("Invalid API key format. Must start with ares_")
+        return Unauthenticated("Invalid API key format. Must start with ares_", reason="malformed")
     return Unauthenticated("Invalid API key")

@@ -115,11 +115,15 @@ class Limiter:
 
 
 def quota_key(principal: Principal) -> str:
-    """Under which id a principal's requests are counted: a key's own, else the account's, so that a new login resets
-    nothing."""
-    if principal.kind in ("token", "key") and principal.credential is not None:
-        return principal.credential
+    """Under which id a principal's quotas are counted: the account's, so that neither a new login nor a new key of its
+    own resets them."""
     return principal.id
+
+
+def _holder(principal: Principal) -> str:
+    """Whose requests a window counts: a token's or key's own, else the account's."""
+    opaque = principal.kind in ("token", "key") and principal.credential is not None
+    return principal.credential or principal.id if opaque else principal.id
 
 
 def _rules(settings: LimitSettings, system: str, route: Route, who: Principal | str) -> list[Rule]:
@@ -135,7 +139,7 @@ def _rules(settings: LimitSettings, system: str, route: Route, who: Principal | 
     if isinstance(who, str):
         return []
     # Without a credential it is the address that counts: a cookie is thrown away too easily.
-    caller = address if who.kind == "anonymous" else quota_key(who)
+    caller = address if who.kind == "anonymous" else _holder(who)
     if system == "wisqu":
         # `unlimited` is a tier of its own here, with 1000 a minute: see the contract of wisqu.
         amount = settings.wisqu.get(who.tier, settings.wisqu.get("free"))

@@ -23,6 +23,7 @@ from rivermouth.errors import (
     NotFound,
     Problem,
     RivermouthError,
+    Unauthenticated,
     Unavailable,
     problem_of,
 )
@@ -124,15 +125,17 @@ class Runs:
     ) -> Run:
         """Begin an answer; its `RunStarted` is on its way into the log when this returns.
 
-        Raises: NotFound (agent, conversation, file, collection), Unavailable while shutting down.
+        Raises: NotFound (agent, conversation, file, collection), Unauthenticated (an agent that is not for everybody), Unavailable while shutting down.
         """
         if self.draining:
             raise Unavailable("the server is shutting down", retry_after=1)
         _refuse_files(request)
         key, agent = agent_for(self._settings, dialect, request.agent)
-        at, unique = self._clock.now(), self._clock.new_id()
+        if principal.kind == "anonymous" and not agent.anonymous:
+            raise Unauthenticated(f"{key!r} takes no anonymous callers; send a Bearer token", reason="missing")
+        at, unique, run_id = self._clock.now(), self._clock.new_id(), self._clock.new_run_id()
         question = StoredMessage(
-            id=self._clock.new_id(), conversation="", role="user", text=request.message, created=at
+            id=self._clock.new_id(), conversation="", role="user", text=request.message, created=at, run=run_id
         )
         turn = await self._rows.open_turn(
             system=dialect,
@@ -146,7 +149,7 @@ class Runs:
         )
         started = RunStarted(
             at=at,
-            run=self._clock.new_run_id(),
+            run=run_id,
             dialect=dialect,
             conversation=turn.conversation.key,
             message=self._clock.new_id(),
@@ -251,7 +254,7 @@ class Runs:
             finish = await self._call(run, self._ask(run, turn, request, agent, history))
         except asyncio.CancelledError:
             outcome = run.cut or "interrupted"
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001, `_blame` logs what is no error of ours
             # A provider may also make an error of its own of the cancellation: what was stopped has not failed.
             outcome, problem = run.cut or "failed", _blame(run, error)
         if outcome != "failed":

@@ -96,10 +96,10 @@ def numbered(number: int, **fields: Any) -> list[Event]:
 async def watchers_see_every_event_once_and_in_order(make: Make) -> None:
     """Early, late and from any cursor, and what is found after the end is the same."""
     log = await opened(make("order"))
-    for place, events in enumerate(sample_logs().values()):
-        first = events[0]
+    for place, sample in enumerate(sample_logs().values()):
+        first = sample[0]
         assert isinstance(first, RunStarted)
-        events = [run_started(run=f"{place:032x}", awaits_transcript=first.awaits_transcript), *events[1:]]
+        events = [run_started(run=f"{place:032x}", awaits_transcript=first.awaits_transcript), *sample[1:]]
         run = begin(log, events)
         early = [asyncio.create_task(seen(run, after)) for after in (0, 0, 1, len(events) - 1)]
         for event in events[1:]:
@@ -282,7 +282,7 @@ async def a_log_that_is_opened_again_has_exactly_what_was_committed(make: Make) 
 
 
 async def _until(holds: Callable[[], object]) -> None:
-    while not holds():
+    while not holds():  # noqa: ASYNC110, what is waited for has no event
         await asyncio.sleep(0)
 
 
