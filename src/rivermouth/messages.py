@@ -91,16 +91,16 @@ def fold(events: Iterable[Event]) -> Reply:
         raise ValueError("a log begins with RunStarted")
     reply = Reply(started=started)
     pieces: dict[str, list[str]] = {"text": [], "reasoning": []}
-    kind = "text"
+    part = pieces["text"]
     for event in stream:
+        if type(event) is Delta:  # nearly all are; a match statement took 0.5 µs for each (2026-11-20)
+            part.append(event.text)
+            continue
         match event:
-            case Delta(at=at, text=text):
-                pieces[kind].append(text)
-                if kind == "text":
-                    reply.deltas += 1
-                    reply.first_token_at = reply.first_token_at or at
             case PartStarted(kind=kind):
-                pass
+                part = pieces[kind]
+                if kind == "text" and reply.first_token_at is None:
+                    reply.first_token_at = event.at
             case SourcesFound(sources=sources):
                 reply.sources = [*reply.sources, *sources]
             case Transcribed():
@@ -115,5 +115,6 @@ def fold(events: Iterable[Event]) -> Reply:
                 reply.ended_at, reply.outcome, reply.problem = at, outcome, problem
             case _:
                 pass
+    reply.deltas = len(pieces["text"])
     reply.text, reply.reasoning = "".join(pieces["text"]), "".join(pieces["reasoning"])
     return reply

@@ -75,11 +75,17 @@ class Claims:
 
     def __init__(self, claims: Iterable[Claim], systems: Sequence[str]) -> None:
         self.systems = tuple(systems)
-        self._claims = [(claim, re.compile(_pattern(claim.path))) for claim in claims]
+        self._plain: dict[str, list[Claim]] = {}
+        self._patterns: list[tuple[Claim, re.Pattern[str]]] = []
+        for claim in claims:
+            if "{" in claim.path:
+                self._patterns.append((claim, re.compile(_pattern(claim.path))))
+            else:
+                self._plain.setdefault(claim.path, []).append(claim)
 
     def of(self, path: str, method: str) -> list[str]:
         """The systems that answer this path with this method; where none does, those that answer it with another."""
-        found = [claim for claim, pattern in self._claims if pattern.fullmatch(path)]
+        found = self._plain.get(path) or [claim for claim, pattern in self._patterns if pattern.fullmatch(path)]
         exact = [claim.system for claim in found if claim.method == method]
         return list(dict.fromkeys(exact or [claim.system for claim in found]))
 

@@ -125,7 +125,8 @@ class Runs:
     ) -> Run:
         """Begin an answer; its `RunStarted` is on its way into the log when this returns.
 
-        Raises: NotFound (agent, conversation, file, collection), Unauthenticated (an agent that is not for everybody), Unavailable while shutting down.
+        Raises: NotFound (agent, conversation, file, collection), Unauthenticated (an agent that is not for everybody),
+        Unavailable while shutting down.
         """
         if self.draining:
             raise Unavailable("the server is shutting down", retry_after=1)

@@ -49,9 +49,7 @@ class SqliteBackend:
         """Open both files and replay the journal."""
         self._loop = asyncio.get_running_loop()
         self._journal = _connect(self._folder / "journal.db", autocheckpoint=0)
-        self._journal.execute(
-            "CREATE TABLE IF NOT EXISTS journal (row INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL)"
-        )
+        self._journal.execute("CREATE TABLE IF NOT EXISTS journal (row INTEGER PRIMARY KEY, body BLOB NOT NULL)")
         self._runs = await self._in_thread(self._open_runs)
         unfinished: dict[str, list[Event]] = await self._in_thread(self._replay)
         return unfinished
@@ -61,12 +59,12 @@ class SqliteBackend:
         try:
             if self._failure is not None:
                 raise self._failure
-            row = self._journal.execute("INSERT INTO journal (body) VALUES (?)", (_encode(group),)).lastrowid
+            row = self._row + 1
+            self._journal.execute("INSERT INTO journal VALUES (?, ?)", (row, _encode(group)))
         except (sqlite3.Error, ValueError, OverflowError) as error:
             # The last two come from an event that has no bytes: a lone surrogate, a number past 64 bits.
             done(error)
             return
-        assert row is not None
         for run, first, _ in group:
             if first == 1:
                 self._first_row[run] = row
@@ -122,9 +120,7 @@ class SqliteBackend:
                     self._first_row[run], runs[run] = row, []
                 if run in runs:  # else its beginning was trimmed, because its record was there
                     runs[run].extend(events)
-        (self._trimmed,) = self._journal.execute(
-            "SELECT coalesce((SELECT min(row) - 1 FROM journal), (SELECT seq FROM sqlite_sequence), 0)"
-        ).fetchone()
+        (self._trimmed,) = self._journal.execute("SELECT coalesce(min(row) - 1, 0) FROM journal").fetchone()
         for run in [run for run in runs if self._read_record(run) is not None]:
             del runs[run], self._first_row[run]
         return runs
