@@ -55,7 +55,12 @@ class Projection:
         """The bytes of all committed events past the cursor."""
         end = log.committed
         # First, because it may raise: nobody may take an older batch for this one.
-        batch = _blocks(self._encode, log.events, self.cursor, end, ids=self._ids)
+        if end - self.cursor == 1 and len(frames := self._encode(log.events[end - 1])) == 1:
+            batch = sse(frames[0], end if self._ids else None)
+        elif end - self.cursor == 1:
+            batch = sse_block(frames, end if self._ids else None)
+        else:
+            batch = _blocks(self._encode, log.events, self.cursor, end, ids=self._ids)
         self.start, self.cursor, self.batch = self.cursor, end, batch
         return batch
 
@@ -141,11 +146,6 @@ def _projection(log: RunLog, view: View) -> Projection:
 def _blocks(
     encode: Callable[[Event], list[Frame]], events: Sequence[Event], start: int, end: int, *, ids: bool
 ) -> bytes:
-    if end - start == 1:
-        frames = encode(events[start])
-        if len(frames) == 1:
-            return sse(frames[0], end if ids else None)
-        return sse_block(frames, end if ids else None)
     return b"".join(sse_block(encode(events[i]), i + 1 if ids else None) for i in range(start, end))
 
 

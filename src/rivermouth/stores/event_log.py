@@ -144,8 +144,9 @@ class GroupCommit:
 
     def add(self, log: RunLog) -> None:
         """Have what is new in `log` committed at the next beat."""
+        if not self._dirty:
+            self._pulse.want()
         self._dirty.append(log)
-        self._pulse.want()
 
     def hurry(self) -> None:
         """Have it committed at the end of this turn of the loop."""
