@@ -329,8 +329,7 @@ def _rows_check(rows: SqliteRows) -> ops.Check:
 
 def _log_check(log: Log) -> ops.Check:
     async def check() -> str:
-        if log.commits.failure is not None:
-            raise log.commits.failure
+        log.raise_if_failed()
         return f"SQLite, {len(log.live)} live"
 
     return check

@@ -50,6 +50,14 @@ def _rate(text: str) -> str:
     return text
 
 
+def _on_disconnect(text: str) -> str:
+    verb, _, seconds = text.partition("=")
+    fits = re.fullmatch(r"\d+(\.\d+)?", seconds) and float(seconds) <= 86_400
+    if text not in ("continue", "cancel") and not (verb == "cancel_after" and fits):
+        raise ValueError("it is continue, cancel or cancel_after=SECONDS, at most 86400")
+    return text
+
+
 def _secret(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < 32:
         raise ValueError("a secret has at least 32 characters")
@@ -60,6 +68,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Pause = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
 Rate = Annotated[str, AfterValidator(_rate)]
+OnDisconnect = Annotated[str, AfterValidator(_on_disconnect)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 Listeners = Annotated[tuple[str, ...], AfterValidator(_listeners)]
 Networks = Annotated[tuple[str, ...], AfterValidator(_networks)]

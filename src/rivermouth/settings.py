@@ -17,7 +17,19 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from rivermouth import origins
 from rivermouth.agents import AGENTS
-from rivermouth.fields import SYSTEMS, Count, Listeners, Networks, Pause, Rate, Seconds, Secret, Url, listener
+from rivermouth.fields import (
+    SYSTEMS,
+    Count,
+    Listeners,
+    Networks,
+    OnDisconnect,
+    Pause,
+    Rate,
+    Seconds,
+    Secret,
+    Url,
+    listener,
+)
 from rivermouth.origins import Given, SettingsError
 
 __all__ = ["AGENTS", "SYSTEMS", "Settings", "SettingsError", "listener", "load_settings"]
@@ -102,9 +114,7 @@ class LimitSettings(Section):
 class Runs(Section):
     """How long things wait for one another."""
 
-    on_disconnect: str = Field(
-        "cancel_after=30", pattern=r"^(continue|cancel|cancel_after=\d+(\.\d+)?)$", description="When nobody listens."
-    )
+    on_disconnect: OnDisconnect = Field("cancel_after=30", description="When nobody listens.")
     status_after: Seconds = Field(1.0, description="Seconds after which a stream's status goes out unasked.")
     heartbeat: Seconds = Field(15.0, description="Seconds of silence before a comment is sent.")
     send_timeout: Seconds = Field(60.0, description="Seconds a client may leave its socket full.")

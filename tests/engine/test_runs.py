@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from rivermouth.clock import SystemClock
-from rivermouth.engine.runs import agent_for, grace_of, may_follow
+from rivermouth.engine.agents import agent_for
+from rivermouth.engine.grace import grace_of
+from rivermouth.engine.runs import may_follow
 from rivermouth.errors import BadRequest, NotFound, ProviderUnreachable, RivermouthError, TooLarge, Unavailable
 from rivermouth.events import Delta, MessageSaved, PartStarted, RunEnded
 from rivermouth.providers import Finish, ModelRequest, Sink

@@ -126,6 +126,13 @@ def break_off(send: Send) -> None:
     transport.write(NO_CHUNK)
 
 
+def drop(send: Send) -> None:
+    """Close the connection of a client that does not read, with what waits for it: a polite end would wait for ever."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is not None:
+        transport.abort()
+
+
 def plain_failure(error: RivermouthError) -> Answer:
     """The server's own error shape, for what belongs to no dialect: `{"error": {"code", "message"}}`."""
     return Answer(

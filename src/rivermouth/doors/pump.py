@@ -16,7 +16,7 @@ import structlog
 
 from rivermouth.clock import Clock
 from rivermouth.dialects import Dialect, Encoder
-from rivermouth.doors.http import Receive, Send, break_off
+from rivermouth.doors.http import Receive, Send, break_off, drop
 from rivermouth.errors import RivermouthError, problem_of
 from rivermouth.events import Event, RunEnded
 from rivermouth.framing import HEARTBEAT, Frame, sse, sse_block
@@ -191,6 +191,7 @@ class Watcher:
         silent = now - self._last_write
         if self._blocked is not None:
             if silent > send_timeout:
+                drop(self._send)
                 self._finish()
         elif silent >= heartbeat and not self._over.done():
             try:

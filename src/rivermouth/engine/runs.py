@@ -9,15 +9,15 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-import msgspec
 import structlog
 
 from rivermouth.clock import Clock
+from rivermouth.engine.agents import agent_for, model_name, model_request, refuse_files
 from rivermouth.engine.auth import Principal
 from rivermouth.engine.context import estimate, model_messages
+from rivermouth.engine.grace import Grace
 from rivermouth.engine.turn import Turn, closing
 from rivermouth.errors import (
-    BadRequest,
     Internal,
     Interrupted,
     NotFound,
@@ -29,34 +29,12 @@ from rivermouth.errors import (
 )
 from rivermouth.events import MessageSaved, Outcome, RunEnded, RunStarted
 from rivermouth.messages import ChatRequest, Message, Reply, fold
-from rivermouth.providers import Finish, ModelRequest, Provider
+from rivermouth.providers import Finish, Provider
 from rivermouth.settings import Agent, Settings
 from rivermouth.stores import Rows, StoredMessage
 from rivermouth.stores.event_log import Log, RunLog
 
 logger = structlog.get_logger("rivermouth.runs")
-
-
-class Grace(msgspec.Struct, frozen=True):
-    """What happens when nobody listens any more: None goes on, else expire after so many seconds (0: at once)."""
-
-    seconds: float | None
-
-
-def grace_of(text: str, field: str = "on_disconnect") -> Grace:
-    """`continue`, `cancel` or `cancel_after=SECONDS`. field: what the asker calls it. Raises: BadRequest."""
-    verb, _, value = text.strip().partition("=")
-    if verb == "continue" and not value:
-        return Grace(None)
-    if verb == "cancel" and not value:
-        return Grace(0.0)
-    try:
-        seconds = float(value) if verb == "cancel_after" else -1.0
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 86_400:
-        raise BadRequest(f"{field} is {text[:50]!r}; it may be continue, cancel or cancel_after=SECONDS", field=field)
-    return Grace(seconds)
 
 
 class Observer(Protocol):
@@ -126,11 +104,12 @@ class Runs:
         """Begin an answer; its `RunStarted` is on its way into the log when this returns.
 
         Raises: NotFound (agent, conversation, file, collection), Unauthenticated (an agent that is not for everybody),
-        Unavailable while shutting down.
+        Unavailable while shutting down, and once the log has failed.
         """
         if self.draining:
             raise Unavailable("the server is shutting down", retry_after=1)
-        _refuse_files(request)
+        self._log.raise_if_failed()
+        refuse_files(request)
         key, agent = agent_for(self._settings, dialect, request.agent)
         if principal.kind == "anonymous" and not agent.anonymous:
             raise Unauthenticated(f"{key!r} takes no anonymous callers; send a Bearer token", reason="missing")
@@ -158,7 +137,7 @@ class Runs:
             owner=principal.id,
             user=principal.name,
             agent=key,
-            model=self._model_name(request, agent),
+            model=model_name(self._settings, request, agent),
             options=request.options,
             conversation_row=turn.conversation.id,
         )
@@ -169,7 +148,7 @@ class Runs:
         return run
 
     async def find(self, run_id: str) -> RunLog:
-        """The log of a run, live or finished. Raises: NotFound, Gone."""
+        """The log of a run, live or finished. Raises: NotFound."""
         log = await self._log.find(run_id)
         if log is None:
             raise no_such_run()
@@ -280,7 +259,7 @@ class Runs:
             turn.searched(request.message)
         messages = await self._messages(request, agent, history)
         run.prompt_estimate = estimate(messages)
-        return await self._provider.stream(self._model_request(run.log.started, request, agent, messages), turn)
+        return await self._provider.stream(model_request(run.log.started, request, agent, messages), turn)
 
     async def _messages(self, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> list[Message]:
         return await model_messages(
@@ -325,23 +304,6 @@ class Runs:
         if run.expiry is not None:
             run.expiry.cancel()
 
-    def _model_name(self, request: ChatRequest, agent: Agent) -> str:
-        if request.model is not None and request.model in self._settings.model.choices:
-            return request.model
-        return agent.model or self._settings.model.name or ""
-
-    def _model_request(
-        self, started: RunStarted, request: ChatRequest, agent: Agent, messages: list[Message]
-    ) -> ModelRequest:
-        limits = [tokens for tokens in (request.max_tokens, agent.max_tokens) if tokens is not None]
-        return ModelRequest(
-            messages=messages,
-            model=started.model,
-            owner=started.owner,
-            temperature=request.temperature if request.temperature is not None else agent.temperature,
-            max_tokens=min(limits, default=None),
-        )
-
 
 INTERRUPTED = "the server stopped before the answer was complete; what had come is kept"
 
@@ -368,28 +330,6 @@ def no_such_run() -> NotFound:
 def may_follow(started: RunStarted, owners: tuple[str, ...]) -> bool:
     """Whether a caller with these ids may read the run: its owner; anybody who knows the id, where it is nobody's account."""
     return started.owner in owners or started.owner.startswith(("addr:", "anon:"))
-
-
-def agent_for(settings: Settings, dialect: str, name: str | None) -> tuple[str, Agent]:
-    """The agent of that name, or the default one. Raises: NotFound.
-
-    Smarttalk's published sample names a model that only its author has: while the configuration has no `cm_` agent of its
-    own, any such name is the default agent.
-    """
-    if name is None:
-        return settings.default_agent, settings.agents[settings.default_agent]
-    if name in settings.agents:
-        return name, settings.agents[name]
-    if dialect == "smarttalk" and not any(key.startswith("cm_") and key != "cm_default" for key in settings.agents):
-        return "cm_default", settings.agents["cm_default"]
-    raise NotFound(f"there is no agent named {name[:100]!r}", what="agent")
-
-
-def _refuse_files(request: ChatRequest) -> None:
-    if request.file_ids:
-        raise NotFound(f"there is no file {request.file_ids[0][:100]!r}", what="file")
-    if request.collection_id:
-        raise NotFound(f"there is no collection {request.collection_id[:100]!r}", what="collection")
 
 
 def _answer(reply: Reply, outcome: Outcome, at: float) -> StoredMessage:

@@ -217,12 +217,16 @@ class Log:
 
     def start(self, started: RunStarted) -> RunLog:
         """A new run's log with its first event, which is committed at once. Raises: Unavailable after a failed commit."""
-        if self.commits.failure is not None:
-            raise self.commits.failure
+        self.raise_if_failed()
         log = self.live[started.run] = RunLog(self.commits, started.run, [], live=True)
         log.append(started)
         log.hurry()
         return log
+
+    def raise_if_failed(self) -> None:
+        """Raises: Unavailable once a commit has failed."""
+        if self.commits.failure is not None:
+            raise self.commits.failure
 
     async def find(self, run: str) -> RunLog | None:
         """The log of that run, live or finished; None where there is none. See `RunLog.forgotten`."""

@@ -10,8 +10,8 @@ from rivermouth.dialects import load
 from rivermouth.dialects._json import source
 from rivermouth.doors.siblings._asked import Caller, Given, Id, Json, Taken, Use
 from rivermouth.doors.siblings._endpoint import Endpoint
+from rivermouth.engine.agents import agent_for
 from rivermouth.engine.auth import Principal
-from rivermouth.engine.runs import agent_for
 from rivermouth.errors import NotFound, Unauthenticated
 from rivermouth.stores import Conversation, StoredMessage
 
