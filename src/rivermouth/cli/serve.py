@@ -1,5 +1,6 @@
 """`rivermouth serve`: start the server and say how to talk to it."""
 
+import gc
 import os
 import signal
 import sys
@@ -64,6 +65,7 @@ def check_ports(settings: Settings) -> None:
 
 async def announce(say: Console, settings: Settings, app: App, urls: list[str]) -> None:
     """Print all that somebody needs who has just started the server."""
+    _settle()
     try:
         made = await credentials(settings, app.auth)
     except (OSError, RivermouthError) as error:
@@ -76,6 +78,12 @@ async def announce(say: Console, settings: Settings, app: App, urls: list[str]) 
     for line in _credential_lines(settings, made, bases(base, settings.listen, urls[1:])):
         say.print(line)
     await _model(say, settings, app)
+
+
+def _settle() -> None:
+    """Spare the collector what stays for good: 100,000 objects took it 67 ms, in the middle of answers (2026-11-20)."""
+    gc.collect()
+    gc.freeze()
 
 
 def _credential_lines(settings: Settings, made: dict[str, str], where: dict[str, str]) -> list[str]:
