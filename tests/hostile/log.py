@@ -7,6 +7,8 @@ from typing import Any
 
 import structlog
 
+from rivermouth.logs import EXPECTED
+
 
 class Log(logging.Handler):
     """Keeps each line of structlog and of the standard library, with its traceback."""
@@ -22,8 +24,6 @@ class Log(logging.Handler):
         raise structlog.DropEvent
 
     def emit(self, record: logging.LogRecord) -> None:
-        from rivermouth.logs import EXPECTED
-
         if record.getMessage() != EXPECTED:
             self._keep(self.format(record), fault=record.levelno >= logging.ERROR)
 
@@ -46,11 +46,12 @@ def listening() -> Iterator[Log]:
         structlog.processors.format_exc_info,
         log,
     ]
-    handlers = root.handlers
-    structlog.configure(**before | {"processors": processors, "wrapper_class": structlog.make_filtering_bound_logger(0)})
-    root.handlers = [log]
+    structlog.configure(
+        **before | {"processors": processors, "wrapper_class": structlog.make_filtering_bound_logger(0)}
+    )
+    root.addHandler(log)
     try:
         yield log
     finally:
-        root.handlers = handlers
+        root.removeHandler(log)
         structlog.configure(**before)

@@ -162,7 +162,14 @@ def test_a_wish_for_the_time_after_that_makes_no_sense_is_refused(world: World, 
 @PLACE
 @pytest.mark.parametrize(
     "media",
-    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", ";", "x\xe9"],
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/jsonp",
+        ";",
+        "x\xe9",
+    ],
 )
 def test_another_media_type_is_415(world: World, place: Place, media: str) -> None:
     headers = {"Content-Type": media.encode("latin-1")}
@@ -175,7 +182,9 @@ def test_another_media_type_is_415(world: World, place: Place, media: str) -> No
 
 
 @PLACE
-@pytest.mark.parametrize("media", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json", None])
+@pytest.mark.parametrize(
+    "media", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json", None]
+)
 def test_json_by_any_of_its_names_is_taken(world: World, place: Place, media: str | None) -> None:
     headers = {} if media is None else {"Content-Type": media}
     response = world.post(place, content=json.dumps(place.body()).encode(), headers=headers)
@@ -252,3 +261,11 @@ def test_after_all_that_the_same_connection_gives_a_whole_answer(world: World, p
     assert b"mouth." in response.content
     # Ares's streams are documented to close.
     assert response.headers.get("connection") == "close" or port_of(response) == port_of(last)
+
+
+@pytest.mark.parametrize("path", ["/streams/x/stop", "/health", "/metrics", "/nowhere", "/session/api/chat/sessions/x"])
+def test_a_body_that_nobody_asked_for_harms_nothing(world: World, path: str) -> None:
+    response = world.http.post(path, content=b"x" * (BODY_BYTES - 1))
+
+    assert response.status_code in (404, 405)
+    assert goes_on(world, response)

@@ -18,7 +18,7 @@ from tests.running import Running, running
 
 PATIENCE = 10.0
 """Seconds within which every request must be answered, however bad it is."""
-SECRET = "a secret of the tests that is long enough"
+SECRET = "a secret of the tests that is long enough for the longest of all those algorithms"
 BODY_BYTES = 100_000
 
 
@@ -68,16 +68,26 @@ class World:
                 read += piece
         return read
 
+    def ended(self, data: bytes) -> bytes:
+        """The same, where nothing more will come from this client."""
+        with socket.create_connection(("127.0.0.1", self.server.port), PATIENCE) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            read = b""
+            while piece := connection.recv(65536):
+                read += piece
+        return read
+
 
 @contextmanager
-def world_of(folder: Path, model: ScriptedProvider | None, **settings: Any) -> Iterator[World]:
+def world_of(folder: Path, provider: ScriptedProvider | None, **settings: Any) -> Iterator[World]:
     """A server that counts nothing, with sizes and times that suit tests."""
     given: dict[str, Any] = {
         "auth": {"jwt_secret": SECRET},
         "limits": {"enabled": False, "body_bytes": BODY_BYTES},
         "runs": {"drain": 1.0},
     }
-    with running(folder, provider=model, **given | settings) as server:
+    with running(folder, provider=provider, **given | settings) as server:
         world = World(server)
         with world.http:
             yield world

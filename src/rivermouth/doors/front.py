@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+import structlog
 
 from rivermouth import dialects, logs
 from rivermouth.clock import Clock
@@ -11,9 +12,11 @@ from rivermouth.doors.chat import ChatDoor
 from rivermouth.doors.http import Disconnected, Message, Receive, Request, Scope, Send, answer, plain_failure, read_body
 from rivermouth.doors.resolve import Asked, Claims, Meant, resolve
 from rivermouth.doors.streams import StreamsDoor
-from rivermouth.errors import NotFound, TooLarge
+from rivermouth.errors import Internal, NotFound, TooLarge
 from rivermouth.metrics import Metrics
 from rivermouth.settings import Settings
+
+logger = structlog.get_logger("rivermouth.front")
 
 
 class Front:
@@ -48,6 +51,10 @@ class Front:
         began = self._clock.monotonic()
         try:
             await self._dispatch(request, receive, send)
+        except Exception:
+            logger.exception("front_broke", path=request.path)
+            if not request.seen.status:
+                await answer(request, send, plain_failure(Internal("something went wrong on our side")))
         finally:
             self._note(request, self._clock.monotonic() - began)
 

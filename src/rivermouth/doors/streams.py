@@ -83,7 +83,9 @@ class StreamsDoor:
         return principal.owners
 
     async def _stop(self, request: Request, run_id: str, send: Send) -> None:
-        await self._readable(request, run_id)
+        log = await self._readable(request, run_id)
+        if log.started.owner not in await self._owners(request, log):
+            raise no_such_run()
         log, already = await self._runs.stop(run_id)
         body = to_json({"stream_id": run_id, "state": log.state, "already": already})
         await answer(request, send, Answer(200, {}, body))

@@ -194,9 +194,10 @@ class OpenAI:
 
     def _fault(self, status: int, headers: Mapping[str, str], content: bytes) -> ProviderFault:
         """What a status that is not 2xx means. The server's own words go to the log alone, the key not even there."""
-        words = content[:500].decode("utf-8", "replace")
+        words = content.decode("utf-8", "replace")
         if self._secret:
-            words = words.replace(self._secret, "***")
+            words = words.replace(self._secret, "***")  # before the cut: half a key is one too many
+        words = words[:500]
         logger.warning("provider_refused", status=status, words=words)
         if status == 429 or status >= 500:
             wait = retry_after_of(headers.get("retry-after"), self._clock)
