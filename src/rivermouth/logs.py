@@ -1,7 +1,7 @@
 """One line for each request and one for each run, to stderr: for people, or as JSON.
 
-Nothing is logged per token. No line ever holds a credential or a query (a stream's ticket is in one), and none of these two kinds
-a text of anybody's; a warning that a model's server refused a call quotes its words, for whoever runs this server.
+Nothing is logged per token. No line ever holds a credential or a query (a stream's ticket is in one), and none of these two
+kinds a text of anybody's; a warning that a model's server refused a call quotes its words, for whoever runs this server.
 """
 
 import logging
