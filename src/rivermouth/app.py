@@ -17,6 +17,7 @@ from rivermouth.clock import Clock, SystemClock
 from rivermouth.doors import docs, ops, siblings
 from rivermouth.doors.chat import ChatDoor
 from rivermouth.doors.front import Front
+from rivermouth.doors.protocol import BoundedProtocol
 from rivermouth.doors.pump import Watchers
 from rivermouth.doors.resolve import Claim, Claims
 from rivermouth.doors.streams import StreamsDoor
@@ -206,7 +207,7 @@ async def serve(
                 log_config=None,
                 access_log=False,
                 loop="none",
-                http="httptools",
+                http=BoundedProtocol,
                 ws="none",
                 server_header=False,
                 proxy_headers=bool(settings.trusted_proxies),

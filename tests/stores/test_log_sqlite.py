@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from rivermouth.errors import Unavailable
-from rivermouth.events import Delta, Event, PartStarted, RunEnded, UsageCounted
+from rivermouth.events import Delta, Event, PartStarted, RunEnded, StepStarted, UsageCounted
 from rivermouth.pulse import Pulse
-from rivermouth.stores import sqlite_log
+from rivermouth.stores import event_log, sqlite_log
 from rivermouth.stores.event_log import Log
 from rivermouth.stores.sqlite_log import SqliteBackend
 from rivermouth.testing.logs import log_of, run_started
@@ -125,17 +125,50 @@ def test_an_event_that_cannot_be_written_fails_the_log_loudly_instead_of_hanging
     within(story())
 
 
-def test_a_record_that_cannot_be_written_fails_the_next_commit(tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_written_is_kept_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_log, "RETRY_SECONDS", 0.01)
+
     async def story() -> None:
         backend = SqliteBackend(tmp_path)
         log = await opened(backend)
-        await backend._in_thread(backend._runs.execute, "DROP TABLE runs")
+        await backend._in_thread(backend._runs.execute, "ALTER TABLE runs RENAME TO gone")
         await written(log, numbered(1))
-        await until(lambda: backend._failure)
-        run = begin(log, numbered(2))
+        meanwhile = await log.find(f"{1:032x}")
+        await backend._in_thread(backend._runs.execute, "ALTER TABLE gone RENAME TO runs")
+        await until(lambda: not backend._unrecorded)
+        after = await log.find(f"{1:032x}")
 
-        with pytest.raises(Unavailable):
-            await seen(run)
+        assert meanwhile is not None
+        assert meanwhile.events == numbered(1)
+        assert after is not None
+        assert after.events == numbered(1)
+        await log.close()
+
+    within(story())
+
+
+def test_a_disk_with_space_again_is_enough_for_the_log_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_log, "RETRY_SECONDS", 0.01)
+
+    async def story() -> None:
+        backend = SqliteBackend(tmp_path)
+        log = await opened(backend)
+        run = begin(log, numbered(1))
+        await until(lambda: run.committed)
+        (pages,) = backend._journal.execute("PRAGMA page_count").fetchone()
+        backend._journal.execute(f"PRAGMA max_page_count={pages}")
+        run.append(StepStarted(1.0, "searching", {"query": "x" * 100_000}))
+        await until(lambda: log.commits.failure)
+        backend._journal.execute("PRAGMA max_page_count=100000")
+        await until(lambda: log.commits.failure is None)
+        other = await written(log, numbered(2))
+
+        assert run.committed == 2
+        assert other.committed == len(numbered(2))
         await log.close()
 
     within(story())

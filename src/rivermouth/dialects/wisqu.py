@@ -74,7 +74,7 @@ class Encoder:
             "type": "metadata",
             "message_id": self._started.message,
             "usage": usage(self._usage),
-            "model": self._started.model,
+            "model": self._usage.model or self._started.model,
             "conversation_id": self._started.conversation,
         }
         return Frame(dump(value | _mark(ended.outcome)))
@@ -90,15 +90,16 @@ def headers(started: RunStarted) -> dict[str, str]:
 
 
 def whole(reply: Reply) -> Answer:
-    """No other model ever steps in, so `fallback_used` is false and the final model is the one that was asked."""
+    """No other model ever steps in, so `fallback_used` is false and the final model is the one that answered."""
+    model = (reply.usage.model if reply.usage else "") or reply.started.model
     value = {
         "message_id": reply.started.message,
         "content": reply.text,
-        "model": reply.started.model,
+        "model": model,
         "usage": usage(reply.usage or NO_USAGE),
         "total_cost_usd": reply.cost_usd,
         "fallback_used": False,
-        "final_model_used": reply.started.model,
+        "final_model_used": model,
         "conversation_id": reply.started.conversation,
     }
     return answer(200, value | _mark(reply.outcome))

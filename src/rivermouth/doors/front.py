@@ -9,7 +9,18 @@ import structlog
 from rivermouth import dialects, logs
 from rivermouth.clock import Clock
 from rivermouth.doors.chat import ChatDoor
-from rivermouth.doors.http import Disconnected, Message, Receive, Request, Scope, Send, answer, plain_failure, read_body
+from rivermouth.doors.http import (
+    Disconnected,
+    Message,
+    Receive,
+    Request,
+    Scope,
+    Send,
+    answer,
+    discard,
+    plain_failure,
+    read_body,
+)
 from rivermouth.doors.resolve import Asked, Claims, Meant, resolve
 from rivermouth.doors.streams import StreamsDoor
 from rivermouth.errors import Internal, NotFound, TooLarge
@@ -76,6 +87,8 @@ class Front:
             return
         except TooLarge as error:
             too_large = error
+            if request.headers.get("expect", "").lower() != "100-continue":
+                await discard(receive, DISCARD_BYTES, DISCARD_SECONDS)
         system, path = self._meant(request)
         if system is None:
             await answer(request, send, plain_failure(NotFound(f"nothing is at {request.path[:200]}", what="path")))
@@ -132,6 +145,7 @@ class Front:
         )
 
 
+DISCARD_BYTES, DISCARD_SECONDS = 32_000_000, 2.0
 CLOSE = [(b"connection", b"close")]
 """What remains of a body that is too large is not read, so the connection cannot be used again."""
 

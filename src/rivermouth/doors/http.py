@@ -1,5 +1,7 @@
 """What every door needs of a request and an answer: the body with its cap, headers, cookies, and one way to answer."""
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Coroutine, Iterable, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
@@ -95,6 +97,17 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
             raise TooLarge(f"the body is larger than the limit of {limit} bytes")
         if not message.get("more_body"):
             return b"".join(pieces)
+
+
+async def discard(receive: Receive, most: int, seconds: float) -> None:
+    """Read on and throw away: a client that is still sending when the connection closes never sees the answer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while most > 0:
+                message = await receive()
+                most -= len(message.get("body", b"")) or 1
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
 
 
 async def answer(request: Request, send: Send, what: Answer, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:

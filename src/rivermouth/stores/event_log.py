@@ -9,6 +9,7 @@ batches and holds no memory. What a commit is, is the backend's business (`sqlit
 """
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, Protocol
@@ -17,6 +18,8 @@ from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunEnded, RunStarted
 from rivermouth.pulse import Pulse
 
+RETRY_SECONDS = 1.0
+"""From a failed commit to the next try."""
 Written = tuple[str, int, list[Event]]
 """Run, number of its first event in this group, the events."""
 
@@ -124,7 +127,8 @@ class RunLog:
 class GroupCommit:
     """Gathers the events of all runs into one write for each beat.
 
-    After a failed commit nothing more is accepted: `failure` says so, and every watcher is called to tell its client.
+    After a failed commit nothing more is accepted: `failure` says so, and every watcher is called to tell its client. What
+    could not be written is kept and tried again, so that a disk with space again is enough for the log to go on.
     """
 
     def __init__(
@@ -136,7 +140,7 @@ class GroupCommit:
     ) -> None:
         self._backend, self._pulse, self._on_end, self._on_failure = backend, pulse, on_end, on_failure
         self._dirty: list[RunLog] = []
-        self._hurried = False
+        self._hurried = self._retrying = False
         self._began = 0.0
         self._writing: list[RunLog] | None = None
         self.failure: Unavailable | None = None
@@ -165,8 +169,9 @@ class GroupCommit:
         if self._writing is not None:
             return  # `_committed` looks at `_hurried` again
         self._hurried = False
-        if not self._dirty or self.failure is not None:
+        if not self._dirty or (self.failure is not None and not self._retrying):
             return
+        self._retrying = False
         self._writing, self._dirty = self._dirty, []
         group: list[Written] = []
         for log in self._writing:
@@ -178,9 +183,9 @@ class GroupCommit:
     def _committed(self, group: list[Written], error: Exception | None) -> None:
         logs, self._writing = self._writing or [], None
         if error is not None:
-            self.failure = Unavailable("the answer can no longer be stored durably; see /ready")
-            self._on_failure(error)
+            self._fail(logs, error)
             return
+        self.failure = None
         self.on_commit(asyncio.get_running_loop().time() - self._began, sum(len(events) for _, _, events in group))
         for log, (_, _, events) in zip(logs, group, strict=True):
             log.committed += len(events)
@@ -191,6 +196,26 @@ class GroupCommit:
                 listener()
         if self._hurried and self._dirty:
             asyncio.get_running_loop().call_soon(self._commit_now)
+
+    def _fail(self, logs: list[RunLog], error: Exception) -> None:
+        """Keep what could not be written, tell everybody the first time, and try again in a while."""
+        for log in logs:
+            log.dirty = True
+        self._dirty = [*logs, *(log for log in self._dirty if log not in logs)]
+        if self.failure is None:
+            self.failure = Unavailable(
+                f"answers cannot be stored durably at the moment ({_cause(error)}); try again later"
+            )
+            self._on_failure(error)
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._retry)
+
+    def _retry(self) -> None:
+        self._retrying = True
+        self._commit_now()
+
+
+def _cause(error: Exception) -> str:
+    return str(error) if isinstance(error, sqlite3.Error) else "an event has no form that can be stored"
 
 
 class Log:

@@ -20,8 +20,9 @@ from typing import Any
 
 import msgspec
 
+from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunEnded, RunStarted
-from rivermouth.stores.event_log import Written
+from rivermouth.stores.event_log import RETRY_SECONDS, Written
 
 CHECKPOINT_ROWS = 1000
 """A checkpoint every so many groups: about 8 MB of WAL."""
@@ -43,7 +44,7 @@ class SqliteBackend:
         self._trimmed = 0
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._failure: Exception | None = None
+        self._unrecorded: dict[str, list[Event]] = {}
 
     async def open(self) -> dict[str, list[Event]]:
         """Open both files and replay the journal."""
@@ -57,8 +58,6 @@ class SqliteBackend:
     def commit(self, group: list[Written], done: Callable[[Exception | None], None]) -> None:
         """One row, in this thread; `done` is called before this returns."""
         try:
-            if self._failure is not None:
-                raise self._failure
             row = self._row + 1
             self._journal.execute("INSERT INTO journal VALUES (?, ?)", (row, _encode(group)))
         except (sqlite3.Error, ValueError, OverflowError) as error:
@@ -76,13 +75,17 @@ class SqliteBackend:
         done(None)
 
     def record(self, events: list[Event]) -> None:
-        """Hand the run to the worker thread; trim the journal when it is written."""
+        """Hand the run to the worker thread; trim the journal when it is written, try again in a while where it cannot be."""
         assert self._loop is not None
-        future = self._loop.run_in_executor(self._thread, self._write_record, events)
-        future.add_done_callback(lambda written: self._recorded_now(events, written))
+        self._unrecorded[_run_of(events)] = events
+        if not self._closed:
+            future = self._loop.run_in_executor(self._thread, self._write_record, events)
+            future.add_done_callback(lambda written: self._recorded_now(events, written))
 
     async def load(self, run: str) -> list[Event] | None:
         """Read the record in the worker thread, behind every record that is still to be written."""
+        if run in self._unrecorded:
+            return self._unrecorded[run]
         found = await self._in_thread(self._read_record, run)
         if found is None:
             return None
@@ -126,12 +129,11 @@ class SqliteBackend:
         return runs
 
     def _write_record(self, events: list[Event]) -> None:
-        first, last = events[0], events[-1]
-        assert isinstance(first, RunStarted)
+        last = events[-1]
         assert isinstance(last, RunEnded)
         self._runs.execute(
             "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)",
-            (first.run, last.at, _encode(events[:1]), _encode(events)),
+            (_run_of(events), last.at, _encode(events[:1]), _encode(events)),
         )
 
     def _read_record(self, run: str) -> tuple[bytes, bytes | None] | None:
@@ -142,12 +144,13 @@ class SqliteBackend:
     def _recorded_now(self, events: list[Event], written: "asyncio.Future[None]") -> None:
         if written.cancelled():
             return
-        if (error := written.exception()) is not None:
-            self._failure = _as_exception(error)
+        if written.exception() is not None:
+            assert self._loop is not None
+            self._loop.call_later(RETRY_SECONDS, self.record, events)
             return
-        first = events[0]
-        assert isinstance(first, RunStarted)
-        self._first_row.pop(first.run, None)
+        run = _run_of(events)
+        self._unrecorded.pop(run, None)
+        self._first_row.pop(run, None)
         self._trim()
 
     def _trim(self) -> None:
@@ -160,9 +163,8 @@ class SqliteBackend:
             upto = min(keep_from - 1, self._trimmed + CHECKPOINT_ROWS)
             try:
                 self._journal.execute("DELETE FROM journal WHERE row <= ?", (upto,))
-            except sqlite3.Error as error:
-                self._failure = error
-                return
+            except sqlite3.Error:
+                return  # the next run that is recorded tries again
             self._trimmed = upto
             if upto < keep_from - 1:
                 assert self._loop is not None
@@ -176,14 +178,22 @@ class SqliteBackend:
             checkpointer.close()
 
 
-def _as_exception(error: BaseException | None) -> Exception | None:
-    return error if isinstance(error, Exception) else None
+def _run_of(events: list[Event]) -> str:
+    first = events[0]
+    assert isinstance(first, RunStarted)
+    return first.run
 
 
 def _connect(path: Path, *, autocheckpoint: int) -> sqlite3.Connection:
-    path.touch(mode=0o600)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute(f"PRAGMA wal_autocheckpoint={autocheckpoint}")
+    """Raises: Unavailable, naming the file, where it is no database."""
+    try:
+        path.touch(mode=0o600)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={autocheckpoint}")
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise Unavailable(
+            f"{path} cannot be opened ({error}); restore it from a copy, or move it away: the answers in it are lost then"
+        ) from error
     return connection
