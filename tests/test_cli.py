@@ -3,13 +3,18 @@
 import asyncio
 import json
 import os
+import re
 import shlex
 import socket
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from rivermouth.cli import cli, nearby, run
 from rivermouth.cli.chat import Question, piece_of, reason_of, request_of
@@ -17,6 +22,7 @@ from rivermouth.cli.curls import bases, curl, shown
 from rivermouth.cli.local import accounts, credentials, kept_file
 from rivermouth.framing import Received
 from rivermouth.settings import SYSTEMS, Settings
+from rivermouth.stores.rows import SqliteRows
 from tests.model_server import Handler, listening, model
 
 OURS = ("RIVERMOUTH_", "LOCAL_LLM_", "OPENAI_")
@@ -60,6 +66,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]):
         ["token", "create", "--system", "ares", "--kind", "key", "--user", "ann", "--expires", "soon"],
         ["token", "create", "--system", "ares", "--kind", "key", "--user", "ann", "--expires", "2020-01-01"],
         ["chat", "--agent", "hr", "--system", "Be brief.", "Hello"],
+        ["chat", " "],
     ],
     ids=" ".join,
 )
@@ -232,6 +239,7 @@ def test_chat_reads_both_forms(data: str, piece: tuple[str, str | None, bool]):
         (b'{"error":"Agent not found","code":"NOT_FOUND"}', "Agent not found"),
         (b'{"error":{"code":"x","message":"gone"}}', "gone"),
         (b'{"detail":"AUTH_INVALID_TOKEN"}', "AUTH_INVALID_TOKEN"),
+        (b'{"detail":[{"loc":["body","message"],"msg":"too short"},{"msg":"no"}]}', "too short; no"),
         (b"<html>", "<html>"),
     ],
 )
@@ -303,3 +311,78 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(tmp_path: Path, capsys: py
     assert "✗ data directory" in told
     assert "✗ model" in told
     assert told.count("to mend it:") == 2
+
+
+@pytest.mark.parametrize("arguments", [["serve", "--port", "0"], ["chat", "--model", "tiny", "Hello"]], ids=" ".join)
+def test_an_unknown_provider_is_one_line_that_names_those_there_are(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("RIVERMOUTH_MODEL__PROVIDER", "zzz")
+    code = run(arguments)
+
+    line = capsys.readouterr().err
+    assert (code, line.count("\n")) == (2, 1)
+    assert all(word in line for word in ("model.provider 'zzz'", "embedded", "openai"))
+
+
+def doctor(*arguments: str) -> tuple[int, dict[str, str]]:
+    """Its exit code, and each finding with its fix by name."""
+    with listening(model) as server:
+        told = CliRunner().invoke(cli, ["doctor", "--port", "0", "--model-url", server.url, *arguments])
+    found = re.findall(r"^([✓✗] [^:\n]+): (.*(?:\n  to mend it: .*)?)$", told.stdout, re.MULTILINE)
+    return told.return_value if told.exit_code == 0 else told.exit_code, dict(found)
+
+
+def test_doctor_and_token_say_of_a_damaged_database_how_to_mend_it_and_what_moving_it_away_costs(
+    capsys: pytest.CaptureFixture[str],
+):
+    Path("rivermouth-data").mkdir()
+    Path("rivermouth-data/rows.db").write_bytes(b"no database" * 1000)
+    _, found = doctor()
+    code = run(["token", "list"])
+
+    line = capsys.readouterr().err
+    assert (code, line.count("\n")) == (3, 1)
+    for told in (found["✗ database and secret"], line):
+        assert all(word in told for word in ("rows.db", "damaged", "copy", "no accounts and no conversations"))
+
+
+def test_doctor_says_of_a_locked_database_that_nothing_is_lost(monkeypatch: pytest.MonkeyPatch):
+    run(["token", "list"])
+    monkeypatch.setattr(SqliteRows.__init__, "__defaults__", (0.01,))
+    with closing(sqlite3.connect("rivermouth-data/rows.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        told = doctor()[1]["✗ database and secret"]
+
+    assert "holds it locked" in told
+    assert "nothing is lost" in told
+    assert "away" not in told
+
+
+def test_doctor_says_of_a_newer_database_to_update():
+    run(["token", "list"])
+    with closing(sqlite3.connect("rivermouth-data/rows.db")) as file:
+        file.execute("PRAGMA user_version = 99")
+    told = doctor()[1]["✗ database and secret"]
+
+    assert "version 99" in told
+    assert "update the server" in told
+
+
+def test_doctor_finds_a_disk_with_hardly_any_space_and_never_says_to_move_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=19_000_000))
+    _, found = doctor()
+
+    assert found["✗ disk space"].startswith("19 MB free\n  to mend it: free some space")
+    assert "away" not in found["✗ disk space"]
+
+
+def test_doctor_and_token_say_where_no_data_directory_can_be_made(capsys: pytest.CaptureFixture[str]):
+    told = doctor("--data-dir", "/proc/x")[1]["✗ data directory"]
+    code = run(["token", "list", "--data-dir", "/proc/x"])
+
+    assert "/proc/x cannot be written to" in told
+    assert code == 2
+    assert capsys.readouterr().err.startswith("rivermouth: the data directory /proc/x cannot be used: ")

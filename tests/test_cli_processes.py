@@ -4,6 +4,7 @@ import os
 import re
 import selectors
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from rivermouth.cli import client
 from tests.model_server import WORDS, Handler, Listening, listening, model
 
 TEXT = "".join(WORDS)
@@ -116,6 +118,18 @@ def test_a_second_start_shows_the_same_credentials_and_ctrl_c_ends_it_with_0(tmp
 
     assert len(shown[0]) == 5
     assert shown[0] == shown[1]
+
+
+def test_the_data_directory_and_its_lock_are_their_owners_alone_and_the_database_is_ready(
+    tmp_path: Path, upstream: Listening
+):
+    with serving(tmp_path, upstream) as server:
+        url = re.findall(r"^Listening on (\S+)$", server.until("Ready."), re.MULTILINE)[0]
+        checks = client.ask(f"{url}/ready").json()["checks"]
+    folder = tmp_path / "rivermouth-data"
+
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (folder, folder / "lock")] == [0o700, 0o600]
+    assert checks["rows"] == {"ok": True, "detail": "SQLite"}
 
 
 def test_a_request_and_a_run_are_one_line_each_without_a_credential(tmp_path: Path, upstream: Listening):

@@ -1,9 +1,11 @@
 """What is logged: one line each, with the numbers, and never a secret."""
 
+import io
 import json
 import logging
 
 import pytest
+import structlog
 
 from rivermouth import logs
 from rivermouth.events import RunStarted, UsageCounted
@@ -102,3 +104,27 @@ def test_what_libraries_log_comes_in_the_same_form_but_for_the_expected_line(cap
 
     lines = json_lines(capsys)
     assert [(line["event"], line["level"]) for line in lines] == [("something else", "error")]
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_path_cannot_end_its_line_nor_steer_the_terminal(form: str, capsys: pytest.CaptureFixture[str]):
+    logs.configure(Settings(log_format=form))
+    logs.request_line(method="GET", path="/é\0\x1b[2J\u2028\x85\r\n\u202efake", status=404, seconds=0.1)
+
+    (line,) = capsys.readouterr().err.rstrip("\n").split("\n")
+    assert line.isprintable()
+    assert all(escape in line for escape in ("x00", "x1b", "u2028", "x85", "r", "n", "u202e"))
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    logs.configure(Settings())
+    monkeypatch.setattr("sys.stderr", Full())
+
+    structlog.get_logger().error("too much")
+    logging.getLogger("uvicorn").error("too much")
+
+    assert isinstance(logs.Stderr().write("x"), int)

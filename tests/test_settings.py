@@ -146,6 +146,12 @@ def test_an_openai_key_is_not_used_where_the_built_in_model_is_asked_for(place: 
         ({"RIVERMOUTH_TRUSTED_PROXIES": "10.0.0.0/8,here"}, ["trusted_proxies", "'here'"]),
         ({"toml": "default_agent = 'nobody'"}, ["default_agent 'nobody'", "assistant", "rivermouth.toml line 1"]),
         ({"RIVERMOUTH_LIMITS__LOGIN": "5/fortnight"}, ["limits.login '5/fortnight'", "20/minute"]),
+        ({"RIVERMOUTH_DEFAULT_DIALECTS": '{"/api/chat":"zzz"}'}, ["default_dialects./api/chat 'zzz'", "session"]),
+        ({"RIVERMOUTH_CORS__ORIGINS": "notanorigin"}, ["cors.origins", "'notanorigin' is no origin", "scheme://host"]),
+        ({"RIVERMOUTH_CORS__ORIGINS": "https://a.org/"}, ["cors.origins", "without a path"]),
+        ({"RIVERMOUTH_CORS__ORIGINS": "https://a.org:99999"}, ["cors.origins", "https://a.org:99999"]),
+        ({"RIVERMOUTH_CORS__ORIGINS": "*"}, ["cors.origins", "'*'"]),
+        ({"RIVERMOUTH_EMBEDDED__MAX_TOKENS": "0"}, ["embedded.max_tokens '0'", "greater than 0"]),
         ({"RIVERMOUTH_RUNS__DRAIN": "inf"}, ["runs.drain 'inf'", "finite"]),
     ],
 )
@@ -179,3 +185,9 @@ def test_a_settings_file_that_was_named_takes_the_place_of_the_usual_one(place: 
     (place.folder / "rivermouth.toml").write_text("port = 8")
 
     assert load_settings({}, env={}, cwd=place.folder, config=place.folder / "own.toml").port == 7
+
+
+def test_the_pages_that_may_call_are_named_by_scheme_host_and_port(place: Place):
+    given = ("https://chat.example.org", "http://localhost:3000", "http://[::1]:3000", "capacitor://localhost", "null")
+
+    assert place.load(RIVERMOUTH_CORS__ORIGINS=",".join(given)).cors.origins == given

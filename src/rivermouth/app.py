@@ -268,6 +268,7 @@ def _data_dir(folder: Path, stack: AsyncExitStack) -> Path:
     """Make the data directory, for its owner alone, and hold it. Raises: SettingsError where it is held already."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "lock").touch(mode=0o600)
         lock = stack.enter_context((folder / "lock").open("a"))
     except OSError as error:
         raise SettingsError(f"the data directory {folder} cannot be used: {error.strerror}; set data_dir") from error
@@ -322,7 +323,7 @@ async def _sweep(log: Log, clock: Clock, retention: float) -> None:
 
 def _rows_check(rows: SqliteRows) -> ops.Check:
     async def check() -> str:
-        await rows.user("")
+        await rows.probe()
         return "SQLite"
 
     return check

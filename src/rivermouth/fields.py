@@ -42,6 +42,23 @@ def _networks(entries: tuple[str, ...]) -> tuple[str, ...]:
     return entries
 
 
+def _system(name: str) -> str:
+    if name not in SYSTEMS:
+        raise ValueError(f"there is no system {name!r}; there are {', '.join(SYSTEMS)}")
+    return name
+
+
+def _origins(entries: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in entries:
+        # Browsers send it in lower case and without a slash at the end; anything else would never be met.
+        match = re.fullmatch(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?", entry)
+        if entry != "null" and (match is None or int(match[1] or 0) > 65535):
+            raise ValueError(
+                f"{entry!r} is no origin: it is scheme://host or scheme://host:port in lower case, without a path, or null"
+            )
+    return entries
+
+
 def _rate(text: str) -> str:
     try:
         limits.parse_many(text)
@@ -70,6 +87,8 @@ Count = Annotated[int, Field(gt=0)]
 Rate = Annotated[str, AfterValidator(_rate)]
 OnDisconnect = Annotated[str, AfterValidator(_on_disconnect)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
+System = Annotated[str, AfterValidator(_system)]
+Origins = Annotated[tuple[str, ...], AfterValidator(_origins)]
 Listeners = Annotated[tuple[str, ...], AfterValidator(_listeners)]
 Networks = Annotated[tuple[str, ...], AfterValidator(_networks)]
 Url = Annotated[str, Field(pattern=r"^(https?://[^\s/]+|scripted:)")]

@@ -4,10 +4,11 @@ Nothing is logged per token. No line ever holds a credential or a query (a strea
 kinds a text of anybody's; a warning that a model's server refused a call quotes its words, for whoever runs this server.
 """
 
+import contextlib
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -16,6 +17,22 @@ from rivermouth.settings import Price, Settings
 
 EXPECTED = "ASGI callable returned without completing response."
 """What uvicorn says when a failed `ares` stream is broken off: byte rule 9 asks for just that."""
+
+
+class Stderr:
+    """The process's stderr, whatever it is at the moment. A line that cannot be written is lost, and nothing else: where stderr
+    is a file on a full disk, or closed, no answer may break because of its log line."""
+
+    def write(self, text: str) -> int:
+        """Written, if it can be."""
+        with contextlib.suppress(OSError, ValueError):
+            return sys.stderr.write(text)
+        return 0
+
+    def flush(self) -> None:
+        """Flushed, if it can be."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def configure(settings: Settings) -> None:
@@ -31,7 +48,7 @@ def configure(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Stderr())),
         cache_logger_on_first_use=False,
     )
     _libraries(shared, last, level)
@@ -52,7 +69,7 @@ def _for_people() -> structlog.dev.ConsoleRenderer:
 def _libraries(shared: list[Any], last: Any, level: int) -> None:
     """Route what libraries log through the same lines; uvicorn's access log is ours already."""
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(cast(TextIO, Stderr()))
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[strip, last]))
     handler.addFilter(lambda record: record.getMessage() != EXPECTED)
     root = logging.getLogger()
@@ -79,13 +96,20 @@ def request_line(
     structlog.get_logger().info(
         "request",
         method=method,
-        path=path.partition("?")[0],
+        path=printable(path.partition("?")[0]),
         status=status,
         dialect=dialect,
         bytes=bytes_sent,
         seconds=round(seconds, 4),
         principal=principal,
     )
+
+
+def printable(text: str) -> str:
+    """`text` with all that is not printable escaped: what a stranger sent can neither end the line nor steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def run_line(reply: Reply, prices: Mapping[str, Price]) -> None:

@@ -23,10 +23,12 @@ from rivermouth.fields import (
     Listeners,
     Networks,
     OnDisconnect,
+    Origins,
     Pause,
     Rate,
     Seconds,
     Secret,
+    System,
     Url,
     listener,
 )
@@ -75,6 +77,7 @@ class Embedded(Section):
 
     parallel: Count = Field(4, description="Answers decoded at a time; further ones queue, fairly by caller.")
     context_tokens: Count = Field(4096, description="Tokens of prompt and answer together, for each answer.")
+    max_tokens: Count = Field(1024, description="The most tokens of one answer; a request or an agent may say less.")
     threads: Count | None = Field(None, description="Threads that decode; the machine's cores where unset.")
     file: Path | None = Field(None, description="A .gguf file to use instead of the packaged SmolLM2.")
 
@@ -134,7 +137,7 @@ class Price(Section):
 class Cors(Section):
     """Which pages may call. With `origins` empty: any, without credentials; else those alone, with credentials."""
 
-    origins: tuple[str, ...] = Field((), description="Such as https://chat.example.org.")
+    origins: Origins = Field((), description="Such as https://chat.example.org.")
 
 
 class Settings(Section):
@@ -144,7 +147,7 @@ class Settings(Section):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for any free one.")
     listen: Listeners = Field((), description="Further listeners, each HOST:PORT=SYSTEM, that serve one system.")
     data_dir: Path = Field(Path("rivermouth-data"), description="Where the databases, secrets and models are kept.")
-    default_dialects: dict[str, str] = Field(
+    default_dialects: dict[str, System] = Field(
         {"/api/chat": "session", "/api/chat/stream": "session"}, description="Who is meant where nothing tells."
     )
     trusted_proxies: Networks = Field((), description="Addresses or networks whose X-Forwarded-For is believed.")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rivermouth.clock import SystemClock
@@ -120,10 +121,23 @@ async def test_a_prompt_longer_than_its_context_is_refused_at_once(tmp_path: Pat
 
 @live
 async def test_an_answer_that_fills_its_context_ends_with_length(tmp_path: Path) -> None:
-    async with opened(tmp_path, context_tokens=256) as provider:
+    async with opened(tmp_path, context_tokens=256, max_tokens=4000) as provider:
         finish = await provider.stream(STORY, Heard())
 
         assert finish.reason == "length"
+
+
+@live
+@pytest.mark.parametrize("asked", [None, 4, 4000])
+async def test_an_answer_ends_with_length_at_the_most_tokens_or_before_where_less_is_asked(
+    tmp_path: Path, asked: int | None
+) -> None:
+    heard = Heard()
+    async with opened(tmp_path, max_tokens=8) as provider:
+        finish = await provider.stream(msgspec.structs.replace(STORY, max_tokens=asked), heard)
+
+    assert finish.reason == "length"
+    assert [call[2] for call in heard.calls if call[0] == "usage"][-1] == min(asked or 8, 8)
 
 
 @live

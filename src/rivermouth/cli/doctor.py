@@ -2,24 +2,29 @@
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
-from rivermouth import origins
+from rivermouth import origins, plugins
 from rivermouth.cli import client, nearby
 from rivermouth.cli.flags import given_flags, settings_flags
 from rivermouth.cli.local import accounts
 from rivermouth.cli.model import model_line, provider_name
 from rivermouth.cli.ports import addresses, port_problem
-from rivermouth.errors import RivermouthError
+from rivermouth.errors import BadRequest, RivermouthError
 from rivermouth.origins import Given
 from rivermouth.providers._model import model_file
 from rivermouth.settings import Settings, SettingsError, given, merged
+from rivermouth.stores import causes
+
+LEAST_FREE = 20_000_000
+"""Bytes below which the disk of the data directory counts as full: the logs of both databases may grow to half of it."""
 
 
 class Finding(NamedTuple):
@@ -74,7 +79,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
     """Everything that is looked at, in the order in which one thing needs the other."""
     yield (folder := _data_dir(settings))
     if folder.good:
-        yield _caught("database and secret", lambda: asyncio.run(_accounts(settings)), _mend_rows(settings))
+        yield _space(settings)
+        yield _rows(settings)
     if provider_name(settings) == "embedded":
         yield _caught("built-in model", lambda: _embedded(settings), _mend_model(settings))
     yield _caught("model", lambda: asyncio.run(model_line(settings)), _mend_model(settings))
@@ -85,17 +91,55 @@ def findings(settings: Settings) -> Iterator[Finding]:
 def _caught(name: str, look: Callable[[], str], fix: str) -> Finding:
     try:
         return Finding(name, True, look())
-    except (RivermouthError, SettingsError, SQLAlchemyError, OSError, LookupError) as error:
+    except (RivermouthError, SettingsError, OSError) as error:
         return Finding(name, False, str(error).splitlines()[0], fix)
 
 
 def _data_dir(settings: Settings) -> Finding:
+    folder, nearest = settings.data_dir.absolute(), _nearest(settings)
+    try:
+        # Tried, not asked: rights alone do not tell of a file system that takes no folders.
+        with tempfile.TemporaryDirectory(dir=nearest, prefix=".doctor-"):
+            pass
+    except OSError as error:
+        kind = causes.kind_of(error)
+        fix = f"make {nearest} a folder that you may write to, or choose another one with --data-dir"
+        why = (error.strerror or str(error)).lower()
+        mend = causes.mend(kind, settings.rows_file.absolute()) if kind == "full" else fix
+        return Finding("data directory", False, f"{folder} cannot be written to: {why}", mend)
+    return Finding("data directory", True, f"{folder}{'' if nearest == folder else ', made at the first start'}")
+
+
+def _nearest(settings: Settings) -> Path:
+    """The data directory, or what is there of the way to it."""
     folder = settings.data_dir.absolute()
-    nearest = next(path for path in (folder, *folder.parents) if path.exists())
-    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
-        return Finding("data directory", True, f"{folder}{'' if folder.exists() else ', made at the first start'}")
-    fix = f"make {nearest} a folder that you may write to, or choose another one with --data-dir"
-    return Finding("data directory", False, f"{folder} cannot be written to", fix)
+    return next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+
+
+def _space(settings: Settings) -> Finding:
+    free = shutil.disk_usage(_nearest(settings)).free
+    said = f"{free // 1_000_000:,} MB free"
+    fix = causes.mend("full", settings.rows_file.absolute())
+    return Finding("disk space", free >= LEAST_FREE, said, fix)
+
+
+def _rows(settings: Settings) -> Finding:
+    name, file = "database and secret", settings.rows_file
+    try:
+        return Finding(name, True, asyncio.run(_accounts(settings)))
+    except BadRequest as error:
+        secret = settings.data_dir / "secrets" / "jwt"
+        fix = f"put a copy of {secret} in its place, or set auth.jwt_secret (a new one ends every sign-in by JWT)"
+        return Finding(name, False, str(error), fix)
+    except (RivermouthError, SettingsError) as error:
+        kind = causes.kind_of(error)
+        why = str(error) if isinstance(error, SettingsError) else f"{file} cannot be used: {_why(error)}"
+        return Finding(name, False, why, causes.mend(kind, file))
+
+
+def _why(error: BaseException) -> str:
+    kind = causes.kind_of(error)
+    return str(error.__cause__) if kind == "newer" else causes.WORDS[kind]
 
 
 async def _accounts(settings: Settings) -> str:
@@ -107,15 +151,13 @@ async def _accounts(settings: Settings) -> str:
     return f"{settings.rows_file.name} opens, {made} credentials; the signing secret is {where}"
 
 
-def _mend_rows(settings: Settings) -> str:
-    return f"move {settings.rows_file} away to begin with an empty one, or put a copy of it back"
-
-
 def _embedded(settings: Settings) -> str:
     return f"{model_file(settings).name} is there"
 
 
 def _mend_model(settings: Settings) -> str:
+    if provider_name(settings) not in plugins.names("providers"):
+        return f"set model.provider to one of {', '.join(plugins.names('providers'))}, or leave it unset"
     if settings.model.url:
         return "start that server, or set LOCAL_LLM_URL, LOCAL_LLM_MODEL and LOCAL_LLM_API_KEY to what it wants"
     return "start the server once, which fetches the built-in model, or name a model's server with --model-url"

@@ -11,7 +11,7 @@ from rivermouth.clock import SystemClock
 from rivermouth.engine.auth import Auth
 from rivermouth.engine.secrets import load_secret
 from rivermouth.errors import Unauthenticated
-from rivermouth.settings import Settings
+from rivermouth.settings import Settings, SettingsError
 from rivermouth.stores.rows import SqliteRows
 
 USER = "local"
@@ -24,10 +24,16 @@ LEAST_LEFT = 86_400.0
 
 @asynccontextmanager
 async def accounts(settings: Settings) -> AsyncIterator[Auth]:
-    """The accounts of the data directory, which is made where it is not there. A server may run beside it."""
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    given = settings.auth.jwt_secret
-    secret = load_secret(settings.data_dir, "jwt", given.get_secret_value() if given else None)
+    """The accounts of the data directory, which is made where it is not there. A server may run beside it.
+
+    Raises: SettingsError, BadRequest, Unavailable where it cannot be used.
+    """
+    folder, given = settings.data_dir, settings.auth.jwt_secret
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        secret = load_secret(folder, "jwt", given.get_secret_value() if given else None)
+    except OSError as error:
+        raise SettingsError(f"the data directory {folder} cannot be used: {error.strerror}; set data_dir") from error
     clock = SystemClock()
     rows = SqliteRows(settings.rows_file, clock)
     try:

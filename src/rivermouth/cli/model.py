@@ -4,17 +4,26 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from rivermouth import providers
+from rivermouth import plugins, providers
 from rivermouth.clock import SystemClock
 from rivermouth.messages import Message
 from rivermouth.providers import ModelRequest, Provider
 from rivermouth.providers.embedded import fetch_model
-from rivermouth.settings import Settings
+from rivermouth.settings import Settings, SettingsError
 
 
 def provider_name(settings: Settings) -> str:
     """The configured provider; where none is, `openai` for a server and else the built-in model."""
     return settings.model.provider or ("openai" if settings.model.url else "embedded")
+
+
+def check_provider(settings: Settings) -> None:
+    """Raises: SettingsError, naming those there are, where there is none of that name."""
+    name, known = provider_name(settings), plugins.names("providers")
+    if name not in known:
+        raise SettingsError(
+            f"model.provider {name!r} does not fit: there is no such provider; there are {', '.join(known)}"
+        )
 
 
 def fetch(settings: Settings, on_progress: Callable[[str], None]) -> None:
@@ -24,7 +33,8 @@ def fetch(settings: Settings, on_progress: Callable[[str], None]) -> None:
 
 
 async def model_line(settings: Settings) -> str:
-    """One line on what answers, once it has. Raises: ProviderFault, NoModel, LookupError."""
+    """One line on what answers, once it has. Raises: ProviderFault, NoModel, SettingsError."""
+    check_provider(settings)
     provider = await providers.load(provider_name(settings)).open(settings, SystemClock())
     try:
         await first_token(provider, settings)

@@ -19,7 +19,7 @@ from rivermouth.cli.curls import bases, curl, shown
 from rivermouth.cli.failures import Unreachable
 from rivermouth.cli.flags import settings_flags, settings_of
 from rivermouth.cli.local import KINDS, credentials, kept_file
-from rivermouth.cli.model import fetch, first_token, provider_name
+from rivermouth.cli.model import check_provider, fetch, first_token, provider_name
 from rivermouth.cli.ports import addresses, port_problem
 from rivermouth.errors import RivermouthError
 from rivermouth.settings import Settings
@@ -42,6 +42,7 @@ def command(config: Path | None, **values: Any) -> None:
     """
     settings = settings_of(values, config)
     logs.configure(settings)
+    check_provider(settings)
     check_ports(settings)
     # While it serves, the server hears these itself; before and after, what is open must still be closed.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -19,8 +19,11 @@ Check = Callable[[], Awaitable[str]]
 POINTERS = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health", "ready": "/ready", "metrics": "/metrics"}
 
 
-def routes(checks: Mapping[str, Check], metrics: Metrics, *, timeout: float = 5.0) -> list[Route]:
-    """`/`, `/health`, `/ready`, `/metrics`. timeout: seconds after which a check counts as failed."""
+def routes(checks: Mapping[str, Check], metrics: Metrics, *, timeout: float = 6.0) -> list[Route]:
+    """`/`, `/health`, `/ready`, `/metrics`.
+
+    timeout: seconds after which a check counts as failed; longer than a locked database is waited for, which says more.
+    """
 
     async def answer_ready(_: Request) -> Response:
         return await ready(checks, timeout)

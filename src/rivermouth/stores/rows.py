@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import structlog
 from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
 from rivermouth.clock import Clock
@@ -32,11 +33,16 @@ from rivermouth.stores import (
     Turn,
     User,
     accounts,
+    causes,
     conversations,
 )
 from rivermouth.stores.schema import VERSION, metadata
 
 T = TypeVar("T")
+logger = structlog.get_logger("rivermouth.stores")
+
+QUIET = 1.0
+"""Seconds between two warnings that the file cannot be used: each request would write one."""
 
 READ = "BEGIN"
 # The lock is taken at once: a transaction that reads first and writes later fails when another process wrote in between.
@@ -51,8 +57,13 @@ class SqliteRows:
 
     def __init__(self, path: Path, clock: Clock, busy_timeout: float = 5.0) -> None:
         self._clock = clock
+        self._warned: float | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rows")
-        self._connection = self._thread.submit(_open, path, busy_timeout).result()
+        try:
+            self._connection = self._thread.submit(_open, path, busy_timeout).result()
+        except Unavailable:
+            self._thread.shutdown()
+            raise
 
     async def close(self) -> None:
         """Finish what was begun, then close the file. Calling it twice is the same as once."""
@@ -65,7 +76,21 @@ class SqliteRows:
 
     async def _do(self, begin: str, operation: Callable[..., T], *args: object, **named: object) -> T:
         work = partial(_transact, self._connection, begin, partial(operation, self._connection, *args, **named))
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except Unavailable as error:
+            self._warn(error)
+            raise
+
+    def _warn(self, error: Unavailable) -> None:
+        now = self._clock.monotonic()
+        if self._warned is None or now - self._warned >= QUIET:
+            self._warned = now
+            logger.warning("rows_unusable", why=error.message, said=str(error.__cause__).partition("\n")[0])
+
+    async def probe(self) -> None:
+        """Write what is there already, which needs all that a message needs of the disk. Raises: Unavailable."""
+        await self._do(WRITE, _write_version)
 
     async def add_user(self, user: User) -> None:
         await self._do(WRITE, accounts.add_user, user)
@@ -162,6 +187,16 @@ class SqliteRows:
 
 
 def _open(path: Path, busy_timeout: float) -> Connection:
+    """The open file. Raises: Unavailable, which names the file, the cause and the fix: only who starts this sees it."""
+    try:
+        return _opened(path, busy_timeout)
+    except (Unavailable, DatabaseError, OSError, causes.NewerFile) as error:
+        kind = causes.kind_of(error)
+        why = str(error) if kind == "newer" else causes.WORDS[kind]
+        raise Unavailable(f"{path} cannot be used: {why}; {causes.mend(kind, path)}") from error
+
+
+def _opened(path: Path, busy_timeout: float) -> Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     engine = create_engine(
@@ -170,17 +205,25 @@ def _open(path: Path, busy_timeout: float) -> Connection:
     # Only one process at a time may turn a new file into a WAL database: SQLite answers the other "locked" at once.
     with _alone(path.parent):
         connection = engine.connect()
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-            connection.exec_driver_sql(f"PRAGMA {pragma}")
-        _transact(connection, WRITE, partial(_bring_up_to_date, connection, path.name))
+        try:
+            for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+                connection.exec_driver_sql(f"PRAGMA {pragma}")
+            _transact(connection, WRITE, partial(_bring_up_to_date, connection))
+        except BaseException:
+            _close(connection)
+            raise
     return connection
 
 
-def _bring_up_to_date(connection: Connection, name: str) -> None:
+def _bring_up_to_date(connection: Connection) -> None:
     found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     if found > VERSION:
-        raise Unavailable(f"{name} has schema version {found}, newer than this server's {VERSION}: update the server")
+        raise causes.NewerFile(f"it has schema version {found}, newer than this server's {VERSION}")
     metadata.create_all(connection)
+    _write_version(connection)
+
+
+def _write_version(connection: Connection) -> None:
     connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
 
 
@@ -191,9 +234,11 @@ def _transact(connection: Connection, begin: str, work: Callable[[], T]) -> T:
         driver.execute(begin)
         result = work()
         driver.execute("COMMIT")
-    except (sqlite3.OperationalError, OperationalError) as error:
-        # Locked for too long, a full disk, a file that went away.
-        raise Unavailable("the database cannot be used at the moment", retry_after=1.0) from error
+    except (sqlite3.DatabaseError, DatabaseError) as error:
+        if not causes.is_unusable(error):
+            raise
+        why = causes.WORDS[causes.kind_of(error)]
+        raise Unavailable(f"the database cannot be used at the moment: {why}", retry_after=1.0) from error
     finally:
         # Also where COMMIT itself failed; SQLite ends the transaction by itself after some errors.
         if driver.in_transaction:
