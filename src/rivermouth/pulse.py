@@ -1,8 +1,9 @@
 """One beat for the whole process: read what has come, commit it, show it.
 
 Tokens of a hundred answers arrive at a hundred different moments. Waking for each is dear: at 100 × 50 tokens/s a loop that
-wakes per token spent more than half of its time in the kernel, a good part of it going to sleep and waking up (2026-11-20). As events are committed in groups of a few milliseconds anyway, nothing is seen later if the reading keeps
-the same beat: all that has come is read, committed in one write and sent, and then the process sleeps again.
+wakes per token spent more than half of its time in the kernel, a good part of it going to sleep and waking up (2026-11-20).
+As events are committed in groups of a few milliseconds anyway, nothing is seen later if the reading keeps the same beat: all
+that has come is read, committed in one write and sent, and then the process sleeps again.
 
 The beat runs only while somebody asks for it.
 """
