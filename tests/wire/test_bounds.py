@@ -58,7 +58,7 @@ def test_a_request_that_does_not_come_to_its_end_is_given_up(
 
 
 def test_a_shutdown_does_not_wait_for_the_rest_of_a_request(tmp_path: Path) -> None:
-    with running(tmp_path, ScriptedProvider(), runs={"drain": 20}) as server:
+    with running(tmp_path, ScriptedProvider(), runs={"drain": 60}) as server:
         client = connected(server)
         client.sendall(START + b"Content-Length: 100\r\n\r\n{")
         with connected(server) as other:

@@ -9,7 +9,6 @@ batches and holds no memory. What a commit is, is the backend's business (`sqlit
 """
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunEnded, RunStarted
 from rivermouth.pulse import Pulse
+from rivermouth.stores.causes import WORDS, kind_of
 
 RETRY_SECONDS = 1.0
 """From a failed commit to the next try."""
@@ -215,7 +215,9 @@ class GroupCommit:
 
 
 def _cause(error: Exception) -> str:
-    return str(error) if isinstance(error, sqlite3.Error) else "an event has no form that can be stored"
+    if isinstance(error, ValueError | OverflowError):
+        return "an event has no form that can be stored"
+    return WORDS[kind_of(error)]
 
 
 class Log:
