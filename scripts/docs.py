@@ -33,7 +33,7 @@ def settings_page() -> str:
         "table. An unknown name or a value that does not fit stops the start with a line that names it.",
         "",
         "These names, which other programs use too, are read without the prefix: "
-        + ", ".join(f"`{name}` (`model.{field}`)" for name, field in SHARED.items())
+        + ", ".join(f"`{name}` (`{'.'.join(steps)}`)" for name, steps in SHARED.items())
         + ". `OPENAI_API_KEY` and `OPENAI_BASE_URL` count only where nothing else names a model's server; the key alone "
         "means OpenAI's own API.",
     ]

@@ -25,7 +25,7 @@ from rivermouth.settings import SYSTEMS, Settings
 from rivermouth.stores.rows import SqliteRows
 from tests.model_server import Handler, listening, model
 
-OURS = ("RIVERMOUTH_", "LOCAL_LLM_", "OPENAI_")
+OURS = ("RIVERMOUTH_", "LOCAL_LLM_", "OPENAI_", "REDIS_URL", "DATABASE_URL")
 
 
 @pytest.fixture(autouse=True)

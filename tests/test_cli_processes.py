@@ -23,7 +23,7 @@ PATIENCE = 30.0
 
 
 def environment() -> dict[str, str]:
-    ours = ("RIVERMOUTH_", "LOCAL_LLM_", "OPENAI_")
+    ours = ("RIVERMOUTH_", "LOCAL_LLM_", "OPENAI_", "REDIS_URL", "DATABASE_URL")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {"PYTHONUNBUFFERED": "1"}
 
 

@@ -81,12 +81,26 @@ def _secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _redis_url(value: SecretStr) -> SecretStr:
+    if not re.match(r"(rediss?|unix)://", value.get_secret_value()):
+        raise ValueError("it is redis://HOST:PORT/NUMBER, rediss:// for TLS, or unix://PATH")
+    return value
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    if not re.match(r"postgres(ql)?(\+asyncpg)?://", value.get_secret_value()):
+        raise ValueError("it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE; without it, rows are kept in SQLite")
+    return value
+
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Pause = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
 Rate = Annotated[str, AfterValidator(_rate)]
 OnDisconnect = Annotated[str, AfterValidator(_on_disconnect)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 System = Annotated[str, AfterValidator(_system)]
 Origins = Annotated[tuple[str, ...], AfterValidator(_origins)]
 Listeners = Annotated[tuple[str, ...], AfterValidator(_listeners)]

@@ -1,8 +1,8 @@
 """Every setting, in one place. Flags over environment over `.env` over `rivermouth.toml` over the defaults here.
 
 In the environment a setting is `RIVERMOUTH_` and its name, nested with `__`: `RIVERMOUTH_LIMITS__ENABLED=false`. The
-names that other servers share are read without the prefix: `LOCAL_LLM_URL`, `LOCAL_LLM_MODEL`, `LOCAL_LLM_API_KEY`, and,
-only where nothing else names a server, `OPENAI_API_KEY` with `OPENAI_BASE_URL`: a key is never sent to another's server.
+names that other servers share are read without the prefix: `REDIS_URL`, `DATABASE_URL`, `LOCAL_LLM_URL`,
+`LOCAL_LLM_MODEL`, `LOCAL_LLM_API_KEY`, and, only where nothing else names a server, `OPENAI_API_KEY` with `OPENAI_BASE_URL`: a key is never sent to another's server.
 An unknown or ill-typed setting is a `SettingsError` that names it. How values are found and fitted is in `origins.py`.
 """
 
@@ -20,12 +20,14 @@ from rivermouth.agents import AGENTS
 from rivermouth.fields import (
     SYSTEMS,
     Count,
+    DatabaseUrl,
     Listeners,
     Networks,
     OnDisconnect,
     Origins,
     Pause,
     Rate,
+    RedisUrl,
     Seconds,
     Secret,
     System,
@@ -122,6 +124,10 @@ class Runs(Section):
     heartbeat: Seconds = Field(15.0, description="Seconds of silence before a comment is sent.")
     send_timeout: Seconds = Field(60.0, description="Seconds a client may leave its socket full.")
     drain: Pause = Field(20.0, description="Seconds that runs may go on after SIGTERM.")
+    lease: Seconds = Field(
+        10.0, description="Seconds after which the runs of a replica that died are ended (with Redis)."
+    )
+    commit_timeout: Seconds = Field(2.0, description="Seconds a commit to Redis may take before it counts as failed.")
     commit_ms: Seconds = Field(5.0, description="Milliseconds for which events are gathered into one commit.")
     retention: Seconds = Field(86_400.0, description="Seconds a finished run can be replayed.")
     history_messages: Count = Field(200, description="The most earlier messages read for one answer.")
@@ -147,6 +153,12 @@ class Settings(Section):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for any free one.")
     listen: Listeners = Field((), description="Further listeners, each HOST:PORT=SYSTEM, that serve one system.")
     data_dir: Path = Field(Path("rivermouth-data"), description="Where the databases, secrets and models are kept.")
+    redis_url: RedisUrl | None = Field(
+        None, description="Redis 7 for events, leases, stops and limits of several replicas (REDIS_URL)."
+    )
+    database_url: DatabaseUrl | None = Field(
+        None, description="PostgreSQL 15 for accounts, conversations and messages (DATABASE_URL)."
+    )
     default_dialects: dict[str, System] = Field(
         {"/api/chat": "session", "/api/chat/stream": "session"}, description="Who is meant where nothing tells."
     )
@@ -183,7 +195,13 @@ class Settings(Section):
 
 
 OPENAI_URL = "https://api.openai.com/v1"
-SHARED = {"LOCAL_LLM_URL": "url", "LOCAL_LLM_MODEL": "name", "LOCAL_LLM_API_KEY": "api_key"}
+SHARED = {
+    "REDIS_URL": ("redis_url",),
+    "DATABASE_URL": ("database_url",),
+    "LOCAL_LLM_URL": ("model", "url"),
+    "LOCAL_LLM_MODEL": ("model", "name"),
+    "LOCAL_LLM_API_KEY": ("model", "api_key"),
+}
 CONFIG = "rivermouth.toml"
 
 
@@ -249,8 +267,7 @@ def _file(path: Path, *, required: bool) -> list[Given]:
 
 
 def _shared(names: Mapping[str, str], place: str) -> list[Given]:
-    flat = {name: ("model", field) for name, field in SHARED.items() if names.get(name)}
-    return [_one(steps, names[name], f"{name} in {place}") for name, steps in flat.items()]
+    return [_one(steps, names[name], f"{name} in {place}") for name, steps in SHARED.items() if names.get(name)]
 
 
 def _openai(places: list[tuple[Mapping[str, str], str]]) -> list[Given]:
