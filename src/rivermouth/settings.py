@@ -2,8 +2,9 @@
 
 In the environment a setting is `RIVERMOUTH_` and its name, nested with `__`: `RIVERMOUTH_LIMITS__ENABLED=false`. The
 names that other servers share are read without the prefix: `REDIS_URL`, `DATABASE_URL`, `LOCAL_LLM_URL`,
-`LOCAL_LLM_MODEL`, `LOCAL_LLM_API_KEY`, and, only where nothing else names a server, `OPENAI_API_KEY` with `OPENAI_BASE_URL`: a key is never sent to another's server.
-An unknown or ill-typed setting is a `SettingsError` that names it. How values are found and fitted is in `origins.py`.
+`LOCAL_LLM_MODEL`, `LOCAL_LLM_API_KEY`, and, only where nothing else names a model's server, `OPENAI_API_KEY` with
+`OPENAI_BASE_URL`: a key is never sent to another's server. An unknown or ill-typed setting is a `SettingsError` that names
+it. How values are found and fitted is in `origins.py`.
 """
 
 import os
