@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rivermouth.app import App, serve
+from rivermouth.app import App
 from rivermouth.providers import Provider
+from rivermouth.server import serve
 from rivermouth.settings import Settings
 
 START_SECONDS = 30

@@ -1,14 +1,10 @@
-"""The only place that wires things: settings in, an ASGI app out, and a server around it."""
+"""The only place that wires things: settings in, an ASGI app out."""
 
 import asyncio
-import fcntl
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 
@@ -17,7 +13,6 @@ from rivermouth.clock import Clock, SystemClock
 from rivermouth.doors import docs, ops, siblings
 from rivermouth.doors.chat import ChatDoor
 from rivermouth.doors.front import Front
-from rivermouth.doors.protocol import BoundedProtocol
 from rivermouth.doors.pump import Watchers
 from rivermouth.doors.resolve import Claim, Claims
 from rivermouth.doors.streams import StreamsDoor
@@ -31,7 +26,7 @@ from rivermouth.messages import Reply
 from rivermouth.metrics import Metrics
 from rivermouth.providers import Provider
 from rivermouth.pulse import Pulse
-from rivermouth.settings import SYSTEMS, Settings, SettingsError
+from rivermouth.settings import SYSTEMS, Settings
 from rivermouth.stores.event_log import Log
 from rivermouth.stores.rows import SqliteRows
 from rivermouth.stores.sqlite_log import SqliteBackend
@@ -86,11 +81,10 @@ async def build(
 ) -> AsyncIterator[App]:
     """Open everything in the order it depends on, give out the app, and close in the opposite order.
 
-    Raises: SettingsError where another server uses the data directory.
+    The data directory is there, and the caller holds it (`server.hold`).
     """
-    clock = clock or SystemClock()
+    clock, folder = clock or SystemClock(), settings.data_dir
     async with AsyncExitStack() as stack:
-        folder = _data_dir(settings.data_dir, stack)
         metrics = Metrics()
         pulse = Pulse(settings.runs.commit_ms / 1000)
         # Opened first because the phases of a beat run in this order: read from the models, then commit.
@@ -156,129 +150,6 @@ class Accounts:
     def upstream_cancelled(self, seconds: float) -> None:
         """Time it."""
         self._metrics.upstream_cancelled(seconds)
-
-
-class Server(uvicorn.Server):
-    """uvicorn that says when it listens, and when it is told to go: it waits for streams to end, and nothing else would
-    end them."""
-
-    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None], on_exit: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready, self._on_exit = on_ready, on_exit
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say so."""
-        await super().startup(sockets)
-        self._on_ready()
-
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        """Begin to drain at the first signal; a second one leaves at once.
-
-        uvicorn's own would raise the signal again once it has shut down, and so end the process before the log is closed.
-        """
-        asyncio.get_running_loop().call_soon_threadsafe(self.leave)
-
-    def leave(self) -> None:
-        """What a signal does."""
-        if self.should_exit:
-            self.force_exit = True
-            return
-        self.should_exit = True
-        self._on_exit()
-
-
-async def serve(
-    settings: Settings,
-    on_ready: Callable[[App, list[str]], Coroutine[Any, Any, None]],
-    *,
-    provider: Provider | None = None,
-) -> None:
-    """Serve until SIGINT or SIGTERM. `on_ready` is told the app and the addresses, such as `http://127.0.0.1:8000`.
-
-    Raises: SettingsError where a port is taken or the data directory is in use.
-    """
-    sockets, pinned = _bind(settings)
-    try:
-        async with build(settings, provider=provider) as app:
-            app.pinned = pinned
-            config = uvicorn.Config(
-                app,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                loop="none",
-                http=BoundedProtocol,
-                ws="none",
-                server_header=False,
-                proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=list(settings.trusted_proxies),
-                timeout_graceful_shutdown=int(settings.runs.drain) + 10,
-                timeout_keep_alive=75,
-                backlog=4096,
-            )
-            tasks: list[asyncio.Task[None]] = []
-            addresses = [_address(sock) for sock in sockets]
-            server = Server(
-                config,
-                on_ready=lambda: tasks.append(asyncio.ensure_future(on_ready(app, addresses))),
-                on_exit=lambda: tasks.append(asyncio.create_task(app.runs.drain(settings.runs.drain))),
-            )
-            app.stop = server.leave
-            await server.serve(sockets=sockets)
-            await asyncio.gather(*tasks)
-    finally:
-        for sock in sockets:
-            sock.close()
-
-
-def _bind(settings: Settings) -> tuple[list[socket.socket], dict[tuple[str, int], str]]:
-    """All listeners, bound before anything else starts. Raises: SettingsError naming the address that is taken."""
-    sockets = [_listener(settings.host, settings.port)]
-    pinned = {}
-    for entry in settings.listen:
-        address, _, system = entry.partition("=")
-        host, _, port = address.rpartition(":")
-        sockets.append(_listener(host.strip("[]"), int(port)))
-        name = sockets[-1].getsockname()
-        pinned[(name[0], name[1])] = system
-    return sockets, pinned
-
-
-def _address(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio (not uvloop) leaves Nagle's algorithm on where a socket does not name TCP: 40 ms for each small answer.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        raise SettingsError(
-            f"cannot listen on {host}:{port}: {error.strerror}; stop what uses it, or choose another with --port"
-        ) from error
-    return sock
-
-
-def _data_dir(folder: Path, stack: AsyncExitStack) -> Path:
-    """Make the data directory, for its owner alone, and hold it. Raises: SettingsError where it is held already."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / "lock").touch(mode=0o600)
-        lock = stack.enter_context((folder / "lock").open("a"))
-    except OSError as error:
-        raise SettingsError(f"the data directory {folder} cannot be used: {error.strerror}; set data_dir") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise SettingsError(
-            f"another server uses the data directory {folder}; stop it, or choose another with --data-dir"
-        ) from error
-    return folder
 
 
 async def _open_provider(settings: Settings, clock: Clock, pulse: Pulse) -> Provider:

@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 import click
 
 from rivermouth import logs
-from rivermouth.app import App, serve
+from rivermouth.app import App
 from rivermouth.cli.local import credentials
 from rivermouth.cli.model import check_provider, fetch
+from rivermouth.server import serve
 from rivermouth.settings import Settings
 
 START_TIMEOUT = 120.0

@@ -13,7 +13,7 @@ from rich.console import Console
 
 import rivermouth
 from rivermouth import logs
-from rivermouth.app import App, serve
+from rivermouth.app import App
 from rivermouth.cli import nearby
 from rivermouth.cli.curls import bases, curl, shown
 from rivermouth.cli.failures import Unreachable
@@ -22,6 +22,7 @@ from rivermouth.cli.local import KINDS, credentials, kept_file
 from rivermouth.cli.model import check_provider, fetch, first_token, provider_name
 from rivermouth.cli.ports import addresses, port_problem
 from rivermouth.errors import RivermouthError
+from rivermouth.server import serve
 from rivermouth.settings import Settings
 
 
