@@ -1,9 +1,12 @@
-"""What holds for all tests."""
+"""What holds for all tests, and the servers that many of them share."""
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
 import structlog
+
+from tests.servers import Postgres, postgres
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +14,19 @@ def _logging_as_it_was() -> Iterator[None]:
     """A test that configures logging does so for itself alone: its stderr is closed when it is over."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """One PostgreSQL for all tests that leave it running."""
+    with postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+_databases = itertools.count()
+
+
+@pytest.fixture
+def database_url(postgres_server: Postgres) -> str:
+    """The address of an empty database of this test's own."""
+    return postgres_server.createdb(f"of_a_test_{next(_databases)}")

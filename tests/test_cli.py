@@ -361,11 +361,11 @@ def test_doctor_says_of_a_locked_database_that_nothing_is_lost(monkeypatch: pyte
 
 def test_doctor_says_of_a_newer_database_to_update():
     run(["token", "list"])
-    with closing(sqlite3.connect("rivermouth-data/rows.db")) as file:
-        file.execute("PRAGMA user_version = 99")
+    with closing(sqlite3.connect("rivermouth-data/rows.db", isolation_level=None)) as file:
+        file.execute("UPDATE alembic_version SET version_num = '0999'")
     told = doctor()[1]["✗ database and secret"]
 
-    assert "version 99" in told
+    assert "revision 0999" in told
     assert "update the server" in told
 
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from rivermouth.clock import SystemClock
 from rivermouth.errors import NotFound, Unavailable
+from rivermouth.stores.revisions import newest
 from rivermouth.stores.rows import READ, WRITE, SqliteRows
-from rivermouth.stores.schema import VERSION
 from rivermouth.testing.accounts import credential, user
 from rivermouth.testing.stores import CHECKS, Check, check_store, message, open_turn
 
@@ -79,12 +79,14 @@ def test_rows_outlive_the_process_and_nobody_else_may_read_the_file(tmp_path: Pa
 def test_a_file_of_a_newer_server_is_refused(tmp_path: Path) -> None:
     async def play() -> None:
         rows = SqliteRows(tmp_path / "rows.db", SystemClock())
-        await rows._do("BEGIN IMMEDIATE", lambda connection: connection.exec_driver_sql("PRAGMA user_version = 99"))
+        await rows._do(
+            WRITE, lambda connection: connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'zz'")
+        )
         await rows.close()
 
     asyncio.run(play())
 
-    with pytest.raises(Unavailable, match="version 99"):
+    with pytest.raises(Unavailable, match="revision zz"):
         SqliteRows(tmp_path / "rows.db", SystemClock())
 
 
@@ -160,21 +162,21 @@ def full_disk() -> Iterator[None]:
 
 
 def test_the_probe_writes_nothing_new_and_fails_where_nothing_can_be_written(tmp_path: Path) -> None:
-    async def play() -> tuple[int, str]:
+    async def play() -> tuple[str, str]:
         rows = SqliteRows(tmp_path / "rows.db", SystemClock())
         await rows.probe()
         with structlog.testing.capture_logs(), full_disk(), pytest.raises(Unavailable) as told:
             await rows.probe()
         await rows.probe()
         version = await rows._do(
-            READ, lambda connection: connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            READ, lambda connection: connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
         )
         await rows.close()
         return version, told.value.message
 
     version, told = asyncio.run(play())
 
-    assert version == VERSION
+    assert version == newest()
     assert told == "the database cannot be used at the moment: the disk is full or fails"
 
 

@@ -10,7 +10,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 import rivermouth
-from rivermouth.cli import chat, doctor, serve, token
+from rivermouth.cli import chat, doctor, migrate, serve, token
 from rivermouth.errors import BadRequest, NoModel, ProviderFault, RivermouthError, Unavailable
 from rivermouth.settings import SettingsError
 
@@ -37,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (serve.command, chat.command, token.group, doctor.command):
+for command in (serve.command, chat.command, token.group, migrate.command, doctor.command):
     cli.add_command(command)
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from sqlalchemy.exc import DatabaseError
 
+from rivermouth.stores.revisions import Newer
+
 Kind = Literal["full", "locked", "forbidden", "damaged", "newer", "disk", "other"]
 
 WORDS: dict[Kind, str] = {
@@ -50,13 +52,9 @@ _BY_ERRNO: dict[int | None, Kind] = {
 }
 
 
-class NewerFile(Exception):
-    """The file has a schema that this server does not know yet; the message says which."""
-
-
 def kind_of(error: BaseException) -> Kind:
     """What is wrong, told from an error of SQLite or of the system, or from one that was raised from it."""
-    if isinstance(error, NewerFile):
+    if isinstance(error, Newer):
         return "newer"
     if isinstance(error, DatabaseError) and error.orig is not None:
         return kind_of(error.orig)

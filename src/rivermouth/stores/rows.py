@@ -35,8 +35,9 @@ from rivermouth.stores import (
     accounts,
     causes,
     conversations,
+    revisions,
 )
-from rivermouth.stores.schema import VERSION, metadata
+from rivermouth.stores.revisions import Way
 
 T = TypeVar("T")
 logger = structlog.get_logger("rivermouth.stores")
@@ -53,6 +54,7 @@ class SqliteRows:
     """`Rows` in the file `path`, which is made (mode 0600) where it is not there. `close` ends it.
 
     busy_timeout: seconds to wait for another process. Every method raises Unavailable where the file cannot be used.
+    migrated: the steps of the schema that were taken at opening.
     """
 
     def __init__(self, path: Path, clock: Clock, busy_timeout: float = 5.0) -> None:
@@ -60,7 +62,7 @@ class SqliteRows:
         self._warned: float | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rows")
         try:
-            self._connection = self._thread.submit(_open, path, busy_timeout).result()
+            self._connection, self.migrated = self._thread.submit(_open, path, busy_timeout).result()
         except Unavailable:
             self._thread.shutdown()
             raise
@@ -90,7 +92,7 @@ class SqliteRows:
 
     async def probe(self) -> None:
         """Write what is there already, which needs all that a message needs of the disk. Raises: Unavailable."""
-        await self._do(WRITE, _write_version)
+        await self._do(WRITE, revisions.touch)
 
     async def add_user(self, user: User) -> None:
         await self._do(WRITE, accounts.add_user, user)
@@ -186,17 +188,34 @@ class SqliteRows:
         return await self._do(WRITE, conversations.delete_conversation, owners, system, key)
 
 
-def _open(path: Path, busy_timeout: float) -> Connection:
-    """The open file. Raises: Unavailable, which names the file, the cause and the fix: only who starts this sees it."""
-    try:
+def pending(path: Path) -> Way:
+    """What the file has and what opening it would do; changes nothing. Raises: Unavailable."""
+    with _told(path):
+        engine = create_engine(f"sqlite:///{path}" if path.exists() else "sqlite://", poolclass=StaticPool)
+        try:
+            with engine.connect() as connection:
+                return revisions.way(connection)
+        finally:
+            engine.dispose()
+
+
+def _open(path: Path, busy_timeout: float) -> tuple[Connection, Way]:
+    with _told(path):
         return _opened(path, busy_timeout)
-    except (Unavailable, DatabaseError, OSError, causes.NewerFile) as error:
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Raises: Unavailable, which names the file, the cause and the fix: only who starts this sees it."""
+    try:
+        yield
+    except (Unavailable, DatabaseError, OSError, revisions.Newer) as error:
         kind = causes.kind_of(error)
         why = str(error) if kind == "newer" else causes.WORDS[kind]
         raise Unavailable(f"{path} cannot be used: {why}; {causes.mend(kind, path)}") from error
 
 
-def _opened(path: Path, busy_timeout: float) -> Connection:
+def _opened(path: Path, busy_timeout: float) -> tuple[Connection, Way]:
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     engine = create_engine(
@@ -206,25 +225,15 @@ def _opened(path: Path, busy_timeout: float) -> Connection:
     with _alone(path.parent):
         connection = engine.connect()
         try:
-            for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+            for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
                 connection.exec_driver_sql(f"PRAGMA {pragma}")
-            _transact(connection, WRITE, partial(_bring_up_to_date, connection))
+            migrated = _transact(connection, WRITE, partial(revisions.bring_up_to_date, connection))
+            # Not before: a migration that makes a table anew would delete, with the old one, all that refers to it.
+            connection.exec_driver_sql("PRAGMA foreign_keys = ON")
         except BaseException:
             _close(connection)
             raise
-    return connection
-
-
-def _bring_up_to_date(connection: Connection) -> None:
-    found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if found > VERSION:
-        raise causes.NewerFile(f"it has schema version {found}, newer than this server's {VERSION}")
-    metadata.create_all(connection)
-    _write_version(connection)
-
-
-def _write_version(connection: Connection) -> None:
-    connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+    return connection, migrated
 
 
 def _transact(connection: Connection, begin: str, work: Callable[[], T]) -> T:

@@ -1,9 +1,11 @@
 """The tables of the rows, in SQLAlchemy Core: the same for every database.
 
-All times are seconds since the epoch (UTC). A change here raises `VERSION`.
+All times are seconds since the epoch (UTC). A change here needs a migration (CONTRIBUTING.md says how to write one); a test
+compares the two.
 """
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Float,
@@ -17,8 +19,6 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-
-VERSION = 1
 
 metadata = MetaData()
 
@@ -85,7 +85,7 @@ messages = Table(
     "messages",
     metadata,
     # The order of insertion is the order of the conversation: times may be equal or run backwards.
-    Column("place", Integer, primary_key=True, autoincrement=True),
+    Column("place", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("id", String, nullable=False, unique=True),
     Column("conversation", String, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
     Column("role", String, nullable=False),
