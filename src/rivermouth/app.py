@@ -28,6 +28,8 @@ from rivermouth.providers import Provider
 from rivermouth.pulse import Pulse
 from rivermouth.settings import SYSTEMS, Settings
 from rivermouth.stores.event_log import Log
+from rivermouth.stores.redis_client import connect
+from rivermouth.stores.redis_limits import SharedWindows
 from rivermouth.stores.rows import SqliteRows
 from rivermouth.stores.sqlite_log import SqliteBackend
 
@@ -99,7 +101,7 @@ async def build(
         given = settings.auth.jwt_secret
         secret = load_secret(folder, "jwt", given.get_secret_value() if given else None)
         auth = Auth(rows, clock, settings.auth, secret)
-        limiter = Limiter(settings.limits, rows, clock)
+        limiter = Limiter(settings.limits, rows, clock, _shared_windows(settings, stack))
         runs = Runs(
             settings=settings,
             log=log,
@@ -157,6 +159,14 @@ async def _open_provider(settings: Settings, clock: Clock, pulse: Pulse) -> Prov
     name = model.provider or ("openai" if model.url else "embedded")
     opened: Provider = await providers.load(name).open(settings, clock, pulse)
     return opened
+
+
+def _shared_windows(settings: Settings, stack: AsyncExitStack) -> SharedWindows | None:
+    if settings.redis_url is None:
+        return None
+    redis = connect(settings.redis_url.get_secret_value(), timeout=settings.runs.commit_timeout, retries=1)
+    stack.push_async_callback(redis.aclose)
+    return SharedWindows(redis, settings.runs.commit_timeout)
 
 
 def _chat_claims() -> list[Claim]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from argon2 import PasswordHasher
+from limits.aio.storage import Storage
 
 from rivermouth.engine.auth import Auth
 from rivermouth.engine.passwords import Passwords
@@ -40,7 +41,9 @@ class TestClock:
 
 
 class World:
-    """One server's accounts."""
+    """One server's accounts. storage: where windows are counted; None for this process alone."""
+
+    storage: Storage | None = None
 
     def __init__(self, rows: SqliteRows, clock: TestClock, settings: AuthSettings) -> None:
         self.rows, self.clock = rows, clock

@@ -1,7 +1,7 @@
 """Who may ask now: requests counted in moving windows, per credential or address, and in quotas of a day and a month.
 
-Windows come from `settings.limits` in the notation of the library `limits`, whose strategy is used over a storage that has
-the shape of its Redis one.
+Windows come from `settings.limits` in the notation of the library `limits`, whose strategy is used: over `Windows` here for
+one process, over its Redis storage (`stores/redis_limits`) for several. Quotas are rows.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 from limits import RateLimitItem, parse_many
-from limits.aio.storage import MemoryStorage
+from limits.aio.storage import MemoryStorage, Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 
 from rivermouth.clock import Clock
@@ -27,18 +27,6 @@ UNLIMITED = "unlimited"
 QUOTA_WORDS = {"day": "Daily rate limit exceeded", "month": "Monthly request quota exceeded"}
 
 
-class Allowance(msgspec.Struct, frozen=True):
-    """What is left after a request that was let in, in the window that has least: for the X-RateLimit-* headers.
-
-    limit: requests per window; reset: seconds since the epoch at which the oldest request leaves the window.
-    """
-
-    limit: int
-    remaining: int
-    reset: float
-    scope: str
-
-
 class Rule(msgspec.Struct, frozen=True):
     """Windows that hold for one caller on one route. who: whose requests are counted together."""
 
@@ -48,60 +36,54 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Limiter:
-    """Counts and refuses. One for the whole server."""
+    """Counts and refuses. One for each process; with a shared `storage` they count together."""
 
-    def __init__(
-        self, settings: LimitSettings, rows: Rows, clock: Clock, storage: "MemoryStorage | None" = None
-    ) -> None:
+    def __init__(self, settings: LimitSettings, rows: Rows, clock: Clock, storage: Storage | None = None) -> None:
         self._settings, self._rows, self._clock = settings, rows, clock
         self._windows = MovingWindowRateLimiter(storage or Windows(clock))
 
-    async def admit(self, system: str, route: Route, who: Principal | str, cost: int = 1) -> Allowance | None:
-        """Count a request of `who` (for login and register, an address); None where nothing limits it.
+    async def admit(self, system: str, route: Route, who: Principal | str, cost: int = 1) -> None:
+        """Count a request of `who` (for login and register, an address).
 
-        What one window refuses is counted in none; what a quota refuses still counts as a request of its address.
-        Raises: TooMany, with the time until it makes sense to ask again.
+        What one window refuses is counted in none (but where requests race for the last place of a longer one, in shorter
+        ones); what a quota refuses still counts as a request of its address.
+        Raises: TooMany, with the time until it makes sense to ask again; Unavailable where nothing can be counted.
         """
         if not self._settings.enabled:
-            return None
+            return
         rules = _rules(self._settings, system, route, who)
         checks = [(item, rule) for rule in rules for item in _windows(rule.windows)]
+        if len(checks) > 1:
+            for item, rule in checks:
+                if not await self._windows.test(item, rule.name, rule.who, cost=cost):
+                    raise await self._refused(item, rule)
         for item, rule in checks:
-            if not await self._windows.test(item, rule.name, rule.who, cost=cost):
-                raise await self._refused(item, rule)
-        for item, rule in checks:
-            # With a storage that others share, somebody may have come in between.
+            # Where others count with us, somebody may have come in between.
             if not await self._windows.hit(item, rule.name, rule.who, cost=cost):
                 raise await self._refused(item, rule)
-        quota = await self._use_quota(system, route, who, cost)
-        left = [await self._left(item, rule) for item, rule in checks] + ([quota] if quota else [])
-        return min(left, key=lambda one: one.remaining, default=None)
-
-    async def _left(self, item: RateLimitItem, rule: Rule) -> Allowance:
-        stats = await self._windows.get_window_stats(item, rule.name, rule.who)
-        return Allowance(item.amount, max(0, stats.remaining), stats.reset_time, item.GRANULARITY.name)
+        await self._use_quota(system, route, who, cost)
 
     async def _refused(self, item: RateLimitItem, rule: Rule) -> TooMany:
-        left = await self._left(item, rule)
-        wait = max(1.0, math.ceil(left.reset - self._clock.now()))
+        reset = (await self._windows.get_window_stats(item, rule.name, rule.who)).reset_time
+        wait = max(1.0, math.ceil(reset - self._clock.now()))
         return TooMany(
             f"Too many requests: {item.amount} per {_span(item)} are allowed; try again in {wait:.0f} s",
             retry_after=wait,
             limit=item.amount,
-            reset=left.reset,
+            reset=reset,
             scope=item.GRANULARITY.name,
         )
 
-    async def _use_quota(self, system: str, route: Route, who: Principal | str, cost: int) -> Allowance | None:
+    async def _use_quota(self, system: str, route: Route, who: Principal | str, cost: int) -> None:
         if system != "ares" or route not in ("chat", "stream") or isinstance(who, str):
-            return None
+            return
         limits = self._settings.ares.get(who.tier)
         if limits is None or who.kind == "anonymous":
-            return None
+            return
         now = datetime.fromtimestamp(self._clock.now(), UTC)
         used = await self._rows.use_quota(quota_key(who), f"{now:%Y-%m-%d}", f"{now:%Y-%m}", limits, cost)
-        ends = {"day": _next_day(now), "month": _next_month(now)}
         if used.exceeded is not None:
+            ends = {"day": _next_day(now), "month": _next_month(now)}
             raise TooMany(
                 QUOTA_WORDS[used.exceeded],
                 retry_after=max(1.0, math.ceil(ends[used.exceeded] - now.timestamp())),
@@ -109,9 +91,6 @@ class Limiter:
                 reset=ends[used.exceeded],
                 scope=used.exceeded,
             )
-        month = Allowance(limits[0], limits[0] - used.month, ends["month"], "month")
-        day = Allowance(limits[1], limits[1] - used.day, ends["day"], "day")
-        return min(month, day, key=lambda one: one.remaining)
 
 
 def quota_key(principal: Principal) -> str:
@@ -199,7 +178,8 @@ class Windows(MemoryStorage):
 
 @cache
 def _windows(text: str) -> tuple[RateLimitItem, ...]:
-    return tuple(parse_many(text))
+    """The shortest first: a place in it that was taken in vain is soon free again."""
+    return tuple(sorted(parse_many(text), key=lambda item: item.get_expiry()))
 
 
 def _span(item: RateLimitItem) -> str:
