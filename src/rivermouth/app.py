@@ -31,6 +31,7 @@ from rivermouth.stores.event_log import Log
 from rivermouth.stores.redis_client import connect
 from rivermouth.stores.redis_limits import SharedWindows
 from rivermouth.stores.rows import SqliteRows
+from rivermouth.stores.sql_rows import SqlRows
 from rivermouth.stores.sqlite_log import SqliteBackend
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
@@ -202,10 +203,10 @@ async def _sweep(log: Log, clock: Clock, retention: float) -> None:
         await asyncio.sleep(min(SWEEP_SECONDS, retention))
 
 
-def _rows_check(rows: SqliteRows) -> ops.Check:
+def _rows_check(rows: SqlRows) -> ops.Check:
     async def check() -> str:
         await rows.probe()
-        return "SQLite"
+        return rows.name
 
     return check
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rivermouth.clock import SystemClock
 from rivermouth.errors import NotFound, Unavailable
 from rivermouth.stores.revisions import newest
-from rivermouth.stores.rows import READ, WRITE, SqliteRows
+from rivermouth.stores.rows import SqliteRows
 from rivermouth.testing.accounts import credential, user
 from rivermouth.testing.stores import CHECKS, Check, check_store, message, open_turn
 
@@ -80,7 +80,7 @@ def test_a_file_of_a_newer_server_is_refused(tmp_path: Path) -> None:
     async def play() -> None:
         rows = SqliteRows(tmp_path / "rows.db", SystemClock())
         await rows._do(
-            WRITE, lambda connection: connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'zz'")
+            "write", lambda connection: connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'zz'")
         )
         await rows.close()
 
@@ -120,11 +120,11 @@ def test_a_full_disk_and_a_locked_file_are_told_and_got_over(tmp_path: Path) -> 
     async def play() -> list[int]:
         rows = SqliteRows(path, SystemClock(), busy_timeout=0.01)
         await open_turn(rows, message("m1"))
-        pages = await rows._do(READ, lambda connection: connection.exec_driver_sql("PRAGMA page_count").scalar_one())
-        await rows._do(READ, lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}"))
+        pages = await rows._do("look", lambda connection: connection.exec_driver_sql("PRAGMA page_count").scalar_one())
+        await rows._do("look", lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}"))
         with pytest.raises(Unavailable):
             await open_turn(rows, message("m2", "x" * 100_000))
-        await rows._do(READ, lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 100000"))
+        await rows._do("look", lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 100000"))
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(Unavailable):
@@ -169,7 +169,8 @@ def test_the_probe_writes_nothing_new_and_fails_where_nothing_can_be_written(tmp
             await rows.probe()
         await rows.probe()
         version = await rows._do(
-            READ, lambda connection: connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+            "look",
+            lambda connection: connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one(),
         )
         await rows.close()
         return version, told.value.message
@@ -221,7 +222,7 @@ def test_a_page_damaged_while_it_runs_is_unavailable_and_a_wrong_statement_is_no
             raise error
 
         with pytest.raises(Unavailable, match="damaged"):
-            await rows._do(WRITE, damaged)
+            await rows._do("write", damaged)
         await rows.close()
 
     asyncio.run(play())

@@ -1,0 +1,174 @@
+"""Rows on any SQL database: which of the queries each operation is, and what it needs of the others that are under way.
+
+The queries are plain functions over a SQLAlchemy connection (`accounts`, `conversations`), so another database is another
+way to run them: `SqliteRows`, `PostgresRows`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+import structlog
+from sqlalchemy import Connection
+
+from rivermouth.clock import Clock
+from rivermouth.errors import Unavailable
+from rivermouth.stores import (
+    Conversation,
+    ConversationPage,
+    Credential,
+    Holder,
+    QuotaUse,
+    StoredMessage,
+    Turn,
+    User,
+    accounts,
+    conversations,
+)
+from rivermouth.stores.revisions import Way
+
+T = TypeVar("T")
+logger = structlog.get_logger("rivermouth.stores")
+
+Access = Literal["look", "read", "write"]
+"""look: one statement that only reads; read: several that only read, and see the same; write: anything."""
+
+QUIET = 1.0
+"""Seconds between two warnings that the database cannot be used: each request would write one."""
+
+
+class SqlRows(ABC):
+    """`Rows` over a way to run one operation in one transaction. Every method raises Unavailable where there is none.
+
+    name: which database this is, in one word. migrated: the steps of the schema that were taken at opening.
+    """
+
+    name: str
+    migrated: Way
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._warned: float | None = None
+
+    @abstractmethod
+    async def _do(self, access: Access, operation: Callable[[Connection], T], *, alone: str = "") -> T:
+        """What `operation` returns, committed. Of the operations with the same `alone` one at a time is under way, also where
+        the database lets several write at once."""
+
+    @abstractmethod
+    async def probe(self) -> None:
+        """Write what is there already, which needs all that a message needs of the database. Raises: Unavailable."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """See `Rows.close`."""
+
+    async def _look(self, operation: Callable[..., T], *args: object) -> T:
+        return await self._do("look", lambda connection: operation(connection, *args))
+
+    async def _read(self, operation: Callable[..., T], *args: object) -> T:
+        return await self._do("read", lambda connection: operation(connection, *args))
+
+    async def _write(self, operation: Callable[..., T], *args: object, alone: str = "", **named: object) -> T:
+        return await self._do("write", lambda connection: operation(connection, *args, **named), alone=alone)
+
+    def _warn(self, error: Unavailable) -> None:
+        now = self._clock.monotonic()
+        if self._warned is None or now - self._warned >= QUIET:
+            self._warned = now
+            logger.warning("rows_unusable", why=error.message, said=str(error.__cause__).partition("\n")[0])
+
+    async def add_user(self, user: User) -> None:
+        await self._write(accounts.add_user, user)
+
+    async def user(self, id: str) -> User | None:
+        return await self._look(accounts.user, id)
+
+    async def user_by_login(self, system: str, login: str) -> User | None:
+        return await self._look(accounts.user_by_login, system, login)
+
+    async def add_credential(self, credential: Credential) -> None:
+        await self._write(accounts.add_credential, credential)
+
+    async def holders(self, prefix: str) -> list[Holder]:
+        return await self._look(accounts.holders, prefix)
+
+    async def family_holder(self, family: str) -> Holder | None:
+        return await self._look(accounts.family_holder, family)
+
+    async def find_credential(self, start: str) -> Holder:
+        return await self._look(accounts.find_credential, start)
+
+    async def all_credentials(self) -> list[Holder]:
+        return await self._look(accounts.all_credentials)
+
+    async def revoke(self, which: str) -> int:
+        return await self._write(accounts.revoke, which, self._clock.now(), alone=f"family {which}")
+
+    async def rotate(self, id: str, successor: Credential) -> bool:
+        # Else a family that is revoked while a member is traded in would keep the new one.
+        alone = f"family {successor.family}"
+        return await self._write(accounts.rotate, id, successor, self._clock.now(), alone=alone)
+
+    async def use_quota(
+        self, credential: str, day: str, month: str, limits: tuple[int, int], cost: int = 1
+    ) -> QuotaUse:
+        # Else two that read the same count would both be the last one allowed.
+        return await self._write(accounts.use_quota, credential, day, month, limits, cost, alone=f"quota {credential}")
+
+    async def usage(self, credential: str) -> dict[str, int]:
+        return await self._look(accounts.usage, credential)
+
+    async def open_turn(
+        self,
+        *,
+        system: str,
+        owners: Sequence[str],
+        key: str | None,
+        must_exist: bool,
+        new_key: str,
+        meta: dict[str, Any],
+        message: StoredMessage,
+        history_limit: int,
+    ) -> Turn:
+        return await self._write(
+            conversations.open_turn,
+            system=system,
+            owners=owners,
+            key=key,
+            must_exist=must_exist,
+            new_key=new_key,
+            new_id=self._clock.new_id(),
+            meta=meta,
+            message=message,
+            history_limit=history_limit,
+        )
+
+    async def save_answer(self, message: StoredMessage) -> bool:
+        return await self._write(conversations.save_answer, message)
+
+    async def create_conversation(
+        self, owners: Sequence[str], system: str, key: str, title: str | None = None, meta: dict[str, Any] | None = None
+    ) -> Conversation:
+        make, at = conversations.create_conversation, self._clock.now()
+        return await self._write(make, self._clock.new_id(), owners, system, key, title, meta or {}, at)
+
+    async def conversation(self, owners: Sequence[str], system: str, key: str) -> Conversation:
+        return await self._look(conversations.conversation, owners, system, key)
+
+    async def conversations(
+        self, owners: Sequence[str], system: str, limit: int = 100, offset: int = 0, key: str | None = None
+    ) -> ConversationPage:
+        return await self._read(conversations.conversation_page, owners, system, limit, offset, key)
+
+    async def messages(self, owners: Sequence[str], system: str, key: str) -> list[StoredMessage]:
+        return await self._read(conversations.all_messages, owners, system, key)
+
+    async def rename(self, owners: Sequence[str], system: str, key: str, title: str) -> Conversation:
+        return await self._write(conversations.rename, owners, system, key, title, self._clock.now())
+
+    async def merge_meta(self, owners: Sequence[str], system: str, key: str, meta: dict[str, Any]) -> Conversation:
+        return await self._write(conversations.merge_meta, owners, system, key, meta, self._clock.now())
+
+    async def delete_conversation(self, owners: Sequence[str], system: str, key: str) -> int:
+        return await self._write(conversations.delete_conversation, owners, system, key)
