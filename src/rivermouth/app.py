@@ -12,6 +12,8 @@ from rivermouth import dialects, logs, providers
 from rivermouth.clock import Clock, SystemClock
 from rivermouth.doors import docs, ops, siblings
 from rivermouth.doors.chat import ChatDoor
+from rivermouth.doors.conversations import ConversationsDoor
+from rivermouth.doors.following import Following
 from rivermouth.doors.front import Front
 from rivermouth.doors.pump import Watchers
 from rivermouth.doors.resolve import Claim, Claims
@@ -20,6 +22,7 @@ from rivermouth.engine.auth import Auth
 from rivermouth.engine.limits import Limiter
 from rivermouth.engine.runs import Runs
 from rivermouth.engine.secrets import load_secret
+from rivermouth.engine.tickets import Tickets
 from rivermouth.errors import Unavailable
 from rivermouth.events import RunStarted
 from rivermouth.messages import Reply
@@ -47,6 +50,9 @@ ALLOWED_HEADERS = (
 EXPOSED_HEADERS = (
     "Stream-Id",
     "Content-Location",
+    "Stream-State",
+    "Stream-Events",
+    "Stream-Dialect",
     "X-Context-Id",
     "X-Session-Id",
     "Retry-After",
@@ -121,11 +127,13 @@ async def build(
 
         apps = siblings.build(siblings.Services(settings, auth, limiter, rows, runs, clock))
         checks = {"rows": _rows_check(rows), "log": _log_check(log), "model": provider.check, "runs": _runs_check(runs)}
+        following = Following(runs=runs, watchers=watchers, clock=clock)
         front = Front(
             settings=settings,
             claims=Claims([*_chat_claims(), *siblings.claims(apps)], SYSTEMS),
             chat=ChatDoor(settings=settings, auth=auth, limiter=limiter, runs=runs, watchers=watchers, clock=clock),
-            streams=StreamsDoor(auth=auth, runs=runs, watchers=watchers, clock=clock),
+            streams=StreamsDoor(auth=auth, runs=runs, following=following, tickets=Tickets(secret, clock)),
+            conversations=ConversationsDoor(auth=auth, rows=rows, runs=runs, following=following),
             siblings=apps,
             own=Starlette(routes=[*ops.routes(checks, metrics), *docs.routes(apps)]),
             peek=auth.peek,

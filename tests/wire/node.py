@@ -30,14 +30,27 @@ def readings_of(system: str) -> list[str]:
 
 def answers(reading: str, sample: str, asks: list[Ask]) -> list[dict[str, Any]]:
     """What that client has of each question."""
+    assert (FOLDER / "node_modules/axios").is_dir(), "the Node packages are missing: run scripts/test"
+    return _told([], "samples.mjs", [{"reading": reading, "sample": sample, **ask._asdict()} for ask in asks])
+
+
+def event_sources(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a page's EventSource has of each answer: Node's own, in versions of Node that have one."""
+    flag = "--experimental-eventsource"
+    known = _node("-p", f"process.allowedNodeEnvironmentFlags.has('{flag}')").strip() == "true"
+    return _told([flag] if known else [], "event_source.mjs", tasks)
+
+
+def _told(flags: list[str], script: str, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(_node(*flags, str(FOLDER / script), said=json.dumps(tasks)))
+    return found
+
+
+def _node(*arguments: str, said: str = "") -> str:
     node = shutil.which("node")
     assert node, (
         "Node is missing: install Node 18 or newer (scripts/test does), the documented JavaScript clients need it"
     )
-    assert (FOLDER / "node_modules/axios").is_dir(), "the Node packages are missing: run scripts/test"
-    tasks = [{"reading": reading, "sample": sample, **ask._asdict()} for ask in asks]
-    command = [node, str(FOLDER / "samples.mjs")]
-    done = subprocess.run(command, input=json.dumps(tasks), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([node, *arguments], input=said, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+    return done.stdout

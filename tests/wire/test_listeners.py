@@ -127,8 +127,8 @@ ASKED = {
     "Access-Control-Request-Headers": "content-type, authorization, accept, last-event-id, idempotency-key, x-on-disconnect",
 }
 EXPOSED = {
-    "Stream-Id", "Content-Location", "X-Context-Id", "X-Session-Id", "Retry-After",
-    "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
+    "Stream-Id", "Content-Location", "Stream-State", "Stream-Events", "Stream-Dialect",
+    "X-Context-Id", "X-Session-Id", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
 }  # fmt: skip
 
 

@@ -100,6 +100,17 @@ def test_last_event_id_wins_over_the_query(world, told, system):
 
 
 @SYSTEM
+def test_a_number_wins_over_a_count(world, told, system):
+    """An EventSource that comes back to an address with `skip` in it says in its header how far it is."""
+    run, body = told[system]
+    number, who = last_id(body[: len(body) // 2]), credentials(world, system)
+    rest = world.follow(run, f"?ids=1&after={number}", **who)
+
+    assert world.follow(run, "?skip=1", Last_Event_ID=str(number), **who) == rest
+    assert world.follow(run, f"?ids=1&skip=1&after={number}", **who) == rest
+
+
+@SYSTEM
 def test_whoever_counts_can_leave_out_what_they_have(world, system):
     ask = world.ask(WAYS[system], world.model.question(*NASTY))
     with world.streaming(ask) as stream:

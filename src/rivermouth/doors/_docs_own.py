@@ -31,7 +31,16 @@ GONE = {
     "410": _refusal("gone", "the events of this answer are no longer kept", message="/ares/api/conversations/6f1c1f0e")
 }
 NO_BODY = {"description": "The cursor is at the end of a finished answer."}
+NOTHING = {"description": "Nothing is being answered in it at the moment."}
 STOPPED = {"stream_id": RUN, "state": "stopped", "already": False}
+TICKET = {"url": f"/streams/{RUN}?ticket=MTc2MzY2MjU5MCAzZjlhMWM3ZQ.q0Zc3m1kTtqj5y8Jm0o2tK", "expires_in": 60}
+KEY = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "examples": ["default"]},
+    "description": "The caller's own id of the conversation.",
+}
 
 
 def _query(name: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -52,6 +61,9 @@ CURSOR = [
         "description": "The last event received; wins over `after`.",
     },
 ]
+
+
+BY_TICKET = _query("ticket", "From `POST /streams/{id}/ticket`, instead of a credential.", {"type": "string"})
 
 
 def _operation(
@@ -76,6 +88,11 @@ def _stop(method: str) -> dict[str, Any]:
     )
 
 
+def _bare(refusals: dict[str, Any]) -> dict[str, Any]:
+    """The same refusals as the answer to HEAD: without their bodies."""
+    return {status: {"description": told["description"]} for status, told in refusals.items()}
+
+
 def _plain(path: str, media: str, summary: str, example: Any, more: dict[str, Any] | None = None) -> dict[str, Any]:
     schema = shape(example) if media == "application/json" else {"type": "string"}
     ok = {"description": summary, "content": {media: {"schema": schema, "example": example}}}
@@ -92,6 +109,8 @@ FOLLOWED = {
 STATE = {
     "description": "How far it is.",
     "headers": {
+        "Stream-Id": TEXT,
+        "Content-Location": TEXT,
         "Stream-State": {"schema": {"type": "string", "enum": STATES}},
         "Stream-Events": {"schema": {"type": "string", "examples": ["17"]}},
         "Stream-Dialect": TEXT,
@@ -135,23 +154,53 @@ PATHS: dict[str, dict[str, Any]] = {
             "Follow an answer, from its start or from a cursor, in its own dialect or another",
             {"200": FOLLOWED, "204": NO_BODY, **BAD, **REFUSALS, **GONE},
             security=ANY,
-            parameters=[ID, *CURSOR],
+            parameters=[ID, *CURSOR, BY_TICKET],
         ),
         **_operation(
             "streams",
             "head",
             "streams-state",
             "How far an answer is",
-            {
-                "200": STATE,
-                **{status: {"description": told["description"]} for status, told in {**REFUSALS, **GONE}.items()},
-            },
+            {"200": STATE, **_bare(REFUSALS | GONE)},
             security=ANY,
-            parameters=[ID],
+            parameters=[ID, BY_TICKET],
         ),
         **_stop("delete"),
     },
     "/streams/{id}/stop": _stop("post"),
+    "/streams/{id}/ticket": _operation(
+        "streams",
+        "post",
+        "streams-ticket",
+        "An address at which a browser's EventSource, which can send no header, may follow an answer",
+        {
+            "200": {"description": "Good for so many seconds.", "content": json_content(shape(TICKET), TICKET)},
+            **REFUSALS,
+            **GONE,
+        },
+        security=ANY,
+        parameters=[ID],
+    ),
+    "/conversations/{id}/stream": {
+        **_operation(
+            "streams",
+            "get",
+            "conversations-follow",
+            "Follow the answer that is being made in a conversation",
+            {"200": FOLLOWED, "204": NOTHING, **BAD, **REFUSALS},
+            security=ANY,
+            parameters=[KEY, *CURSOR],
+        ),
+        **_operation(
+            "streams",
+            "head",
+            "conversations-state",
+            "Whether an answer is being made in a conversation, which, and how far it is",
+            {"200": STATE, "204": NOTHING, **_bare(REFUSALS)},
+            security=ANY,
+            parameters=[KEY],
+        ),
+    },
     **_plain("/health", "text/plain", "Whether the process answers at all", "OK"),
     "/ready": READY,
     **_plain("/metrics", "text/plain", "Counters and timings for Prometheus", "rivermouth_runs_live 0.0\n"),

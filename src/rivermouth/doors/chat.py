@@ -194,8 +194,12 @@ def refuse_if_over(log: RunLog) -> None:
 
 
 def wants_ids(dialect: Dialect, request: Request) -> bool:
-    """Whether events carry `id:` lines: as the dialect has it, or because the client asks for them."""
-    return dialect.IDS or request.query.get("ids") == "1" or "last-event-id" in request.headers
+    """Whether events carry `id:` lines: as the dialect has it, or because the client asks for them.
+
+    A ticket asks for them: it is for a browser's EventSource, which resumes by its last id and by nothing else.
+    """
+    asked = request.query.get("ids") == "1" or "ticket" in request.query
+    return dialect.IDS or asked or "last-event-id" in request.headers
 
 
 def resource_headers(started: RunStarted) -> dict[str, str]:

@@ -9,6 +9,7 @@ import structlog
 from rivermouth import dialects, logs
 from rivermouth.clock import Clock
 from rivermouth.doors.chat import ChatDoor
+from rivermouth.doors.conversations import ConversationsDoor, is_for_a_conversation
 from rivermouth.doors.http import (
     Disconnected,
     Message,
@@ -21,7 +22,7 @@ from rivermouth.doors.http import (
     plain_failure,
     read_body,
 )
-from rivermouth.doors.resolve import Asked, Claims, Meant, resolve
+from rivermouth.doors.resolve import Asked, Claims, Meant, prefix_of, resolve
 from rivermouth.doors.streams import StreamsDoor
 from rivermouth.errors import Internal, NotFound, TooLarge
 from rivermouth.metrics import Metrics
@@ -40,13 +41,15 @@ class Front:
         claims: Claims,
         chat: ChatDoor,
         streams: StreamsDoor,
+        conversations: ConversationsDoor,
         siblings: Mapping[str, Any],
         own: Any,
         peek: Callable[[str | None], str | None],
         clock: Clock,
         metrics: Metrics,
     ) -> None:
-        self._settings, self._claims, self._chat, self._streams = settings, claims, chat, streams
+        self._settings, self._claims, self._chat = settings, claims, chat
+        self._streams, self._conversations = streams, conversations
         self._siblings, self._own, self._peek = siblings, own, peek
         self._clock, self._metrics = clock, metrics
         self._own_paths = frozenset(route.path for route in own.routes)
@@ -70,11 +73,14 @@ class Front:
             self._note(request, self._clock.monotonic() - began)
 
     async def _dispatch(self, request: Request, receive: Receive, send: Send) -> None:
+        prefix, path = prefix_of(request.path, self._claims.systems)
         if request.path in self._own_paths:
             request.seen.kind = request.path
             await self._pass_on(self._own, request, request.path, receive, send)
-        elif request.path.startswith("/streams/"):
-            await self._streams.serve(request, receive, send)
+        elif path.startswith("/streams/"):
+            await self._streams.serve(request, path, receive, send)
+        elif is_for_a_conversation(path):
+            await self._conversations.serve(request, prefix or request.pinned, path, receive, send)
         else:
             await self._for_a_system(request, receive, send)
 

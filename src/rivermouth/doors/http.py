@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Coroutine, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
+import structlog
 
 from rivermouth.dialects import Answer
-from rivermouth.errors import BadRequest, RivermouthError, TooLarge, TooMany
+from rivermouth.errors import BadRequest, Gone, Internal, RivermouthError, TooLarge, TooMany
+
+logger = structlog.get_logger("rivermouth.doors")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -146,11 +149,26 @@ def drop(send: Send) -> None:
         transport.abort()
 
 
+@contextlib.asynccontextmanager
+async def answering(request: Request, send: Send) -> AsyncIterator[None]:
+    """Whatever is raised inside is told in the server's own error shape, unless a status is out already."""
+    try:
+        yield
+    except Exception as error:
+        told = error if isinstance(error, RivermouthError) else Internal("something went wrong on our side")
+        if told is not error:
+            logger.exception("door_broke", path=request.path)
+        if not request.seen.status:
+            await answer(request, send, plain_failure(told))
+
+
 def plain_failure(error: RivermouthError) -> Answer:
-    """The server's own error shape, for what belongs to no dialect: `{"error": {"code", "message"}}`."""
-    return Answer(
-        error.status, retry_headers(error), to_json({"error": {"code": error.code, "message": error.message}})
-    )
+    """The server's own error shape, for what belongs to no dialect: `{"error": {"code", "message"}}`; of what is gone,
+    `message` says where the stored message is."""
+    body: dict[str, Any] = {"error": {"code": error.code, "message": error.message}}
+    if isinstance(error, Gone):
+        body["message"] = error.message_address
+    return Answer(error.status, retry_headers(error), to_json(body))
 
 
 def retry_headers(error: RivermouthError) -> dict[str, str]:

@@ -96,7 +96,7 @@ class Claims:
 
 def resolve(asked: Asked, claims: Claims, defaults: Mapping[str, str]) -> Meant:
     """Decide. Total: every request has an answer, and broken ones the one in whose shape they are refused."""
-    prefix, path = _prefix(asked.path, claims.systems)
+    prefix, path = prefix_of(asked.path, claims.systems)
     if prefix or asked.pinned:
         return Meant(prefix or asked.pinned, path)
     claimants = claims.of(path, asked.method)
@@ -108,7 +108,8 @@ def resolve(asked: Asked, claims: Claims, defaults: Mapping[str, str]) -> Meant:
     return Meant(_default(path, claimants, defaults), path)
 
 
-def _prefix(path: str, systems: Sequence[str]) -> tuple[str | None, str]:
+def prefix_of(path: str, systems: Sequence[str]) -> tuple[str | None, str]:
+    """The system that a path begins with, if it does, and the path without it."""
     first, _, rest = path.removeprefix("/").partition("/")
     return (first, "/" + rest) if first in systems and "/" in path[1:] else (None, path)
 

@@ -154,6 +154,11 @@ class Runs:
             raise no_such_run()
         return log
 
+    async def live_in(self, conversation_row: str) -> RunLog | None:
+        """The log of the newest live run of the conversation of that row; None where nothing is being answered."""
+        here = (run.log for run in reversed(self.live.values()) if run.log.started.conversation_row == conversation_row)
+        return next(here, None)
+
     async def stop(self, run_id: str) -> tuple[RunLog, bool]:
         """Stop a run; returns its log once it has ended, and whether it was over or stopped before. Raises: NotFound."""
         log = await self.find(run_id)

@@ -119,23 +119,28 @@ def read(token: str, secret: str) -> Claims:
         raise Unauthenticated("Invalid token") from None
 
 
-def seal(text: str, secret: str) -> str:
-    """`text` with a signature, in characters that a cookie may have."""
+Purpose = Literal["anonymous cookie", "ticket"]
+"""What a sealed text is for: one that was sealed for something else does not hold."""
+
+
+def seal(text: str, secret: str, purpose: Purpose = "anonymous cookie") -> str:
+    """`text` with a signature, in characters that a cookie and a query may have."""
     body = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-    return f"{body}.{_signature(body, secret)}"
+    return f"{body}.{_signature(body, secret, purpose)}"
 
 
-def unseal(sealed: str | None, secret: str) -> str | None:
-    """What `seal` was given; None for anything that it did not make."""
+def unseal(sealed: str | None, secret: str, purpose: Purpose = "anonymous cookie") -> str | None:
+    """What `seal` was given for the same purpose; None for anything that it did not make."""
     body, _, signature = (sealed or "").partition(".")
-    if not sealed or not hmac.compare_digest(signature.encode(errors="replace"), _signature(body, secret).encode()):
+    right = _signature(body, secret, purpose).encode()
+    if not sealed or not hmac.compare_digest(signature.encode(errors="replace"), right):
         return None
     found = _part(body)
     return None if found is None else found.decode()
 
 
-def _signature(body: str, secret: str) -> str:
-    mac = hmac.new(secret.encode(), b"anonymous cookie " + body.encode(errors="replace"), hashlib.sha256)
+def _signature(body: str, secret: str, purpose: Purpose) -> str:
+    mac = hmac.new(secret.encode(), f"{purpose} {body}".encode(errors="replace"), hashlib.sha256)
     return base64.urlsafe_b64encode(mac.digest()).decode().rstrip("=")
 
 

@@ -1,0 +1,97 @@
+"""Following a run that is there already: from which place, in which dialect, and what is said of one that is over."""
+
+from urllib.parse import quote
+
+from rivermouth import dialects
+from rivermouth.clock import Clock
+from rivermouth.dialects import Answer
+from rivermouth.doors.chat import resource_headers, start_stream, stream_headers, wants_ids
+from rivermouth.doors.http import Receive, Request, Send, answer, whole_number
+from rivermouth.doors.pump import Cursor, View, Watcher, Watchers
+from rivermouth.engine.runs import Runs
+from rivermouth.errors import BadRequest, Gone
+from rivermouth.stores.event_log import RunLog
+
+NOTHING = Answer(204, {}, b"")
+"""What makes a browser's EventSource stop coming back."""
+
+
+class Following:
+    """Sends a run's events to one more client, live as long as it goes on."""
+
+    def __init__(self, *, runs: Runs, watchers: Watchers, clock: Clock) -> None:
+        self._runs, self._watchers, self._clock = runs, watchers, clock
+
+    async def follow(self, request: Request, log: RunLog, receive: Receive, send: Send) -> None:
+        """The run from the place that the request names; 204 where nothing comes after it any more.
+
+        Raises: BadRequest, Gone.
+        """
+        request.seen.run, request.seen.dialect = log.run, log.started.dialect
+        refuse_if_forgotten(log)
+        view = _view(request, log)
+        if _is_at_the_end(log, view):
+            await answer(request, send, NOTHING)
+            return
+        with self._runs.watching(log):
+            await start_stream(request, send, stream_headers(view.dialect, log.started, request.scope))
+            watcher = Watcher(log, view, self._clock)
+            with self._watchers.add(watcher):
+                await watcher.pump(request.raw_send, receive)
+            request.seen.bytes = watcher.sent
+
+
+def state_of(log: RunLog) -> Answer:
+    """How far the run is, in headers. Raises: Gone."""
+    refuse_if_forgotten(log)
+    headers = {
+        "Stream-State": log.state,
+        "Stream-Events": str(log.committed),
+        "Stream-Dialect": log.started.dialect,
+    }
+    return Answer(200, resource_headers(log.started) | headers, b"")
+
+
+def refuse_if_forgotten(log: RunLog) -> None:
+    """Raises: Gone, saying where the stored message is."""
+    if log.forgotten:
+        started = log.started
+        history = dialects.load(started.dialect).HISTORY.replace("{id}", quote(started.conversation, safe=""))
+        raise Gone("the events of this answer are no longer kept", message_address=f"/{started.dialect}{history}")
+
+
+def _is_at_the_end(log: RunLog, view: View) -> bool:
+    """Whether a finished run has nothing more to say after the cursor.
+
+    Not every last event can be seen: who counts blocks has no number for it, and in ares the last id is that of the last
+    text. A failure that only a broken body can tell is still told.
+    """
+    if log.ended is None or (view.after == 0 and view.skip == 0):
+        return False
+    if view.after >= log.committed:
+        return True
+    broken = view.dialect.ABORTS and log.ended.problem is not None
+    return not broken and not Cursor(log, view).take()
+
+
+def _view(request: Request, log: RunLog) -> View:
+    """How this client wants to see the run: which dialect, from where. Raises: BadRequest."""
+    name = request.query.get("dialect", log.started.dialect)
+    if name not in dialects.names():
+        raise BadRequest(
+            f"there is no dialect {name[:50]!r}; there are: {', '.join(dialects.names())}", field="dialect"
+        )
+    dialect = dialects.load(name)
+    options = dict(log.started.options) if name == log.started.dialect else {}
+    after, skip = _cursor(request)
+    options |= dialect.view(request.query)
+    return View(dialect, name, options, ids=wants_ids(dialect, request), after=after, skip=skip)
+
+
+def _cursor(request: Request) -> tuple[int, int]:
+    """The number of the last event received, or how many blocks to skip: an EventSource that comes back to an address with
+    `skip` has more than that by now, and says so in its header. Raises: BadRequest."""
+    last_seen = request.headers.get("last-event-id", "").strip() or request.query.get("after", "0")
+    after = whole_number(last_seen, "Last-Event-ID" if "last-event-id" in request.headers else "after")
+    skip = whole_number(request.query.get("skip", "0"), "skip")
+    return after, 0 if after else skip
