@@ -9,7 +9,8 @@ from typing import Any
 from rivermouth.clock import SystemClock
 from rivermouth.engine.auth import Principal
 from rivermouth.engine.grace import Grace
-from rivermouth.engine.runs import Run, Runs
+from rivermouth.engine.run import Run
+from rivermouth.engine.runs import Runs
 from rivermouth.events import Event, RunStarted
 from rivermouth.grammar import check
 from rivermouth.messages import ChatRequest, Reply, fold

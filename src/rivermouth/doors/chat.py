@@ -23,7 +23,8 @@ from rivermouth.doors.pump import View, Watcher, Watchers
 from rivermouth.engine.auth import Auth, Principal
 from rivermouth.engine.grace import Grace, grace_of
 from rivermouth.engine.limits import Limiter
-from rivermouth.engine.runs import Run, Runs
+from rivermouth.engine.run import Run
+from rivermouth.engine.runs import Runs
 from rivermouth.errors import Internal, MethodNotAllowed, RivermouthError, error_of
 from rivermouth.events import Delta, RunStarted
 from rivermouth.logs import cost

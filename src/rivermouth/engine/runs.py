@@ -5,80 +5,27 @@ the run's grace period). A run belongs to nobody's connection: it is a task of t
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
 
 import structlog
 
 from rivermouth.clock import Clock
-from rivermouth.engine.agents import agent_for, model_name, model_request, refuse_files
+from rivermouth.engine.agents import agent_for, model_name, refuse_files
 from rivermouth.engine.auth import Principal
-from rivermouth.engine.context import estimate, model_messages
 from rivermouth.engine.grace import Grace
-from rivermouth.engine.turn import Turn, closing
-from rivermouth.errors import (
-    Internal,
-    Interrupted,
-    NotFound,
-    Problem,
-    RivermouthError,
-    Unauthenticated,
-    Unavailable,
-    problem_of,
-)
-from rivermouth.events import MessageSaved, Outcome, RunEnded, RunStarted
-from rivermouth.messages import ChatRequest, Message, Reply, fold
-from rivermouth.providers import Finish, Provider
+from rivermouth.engine.playing import INTERRUPTED, Player
+from rivermouth.engine.run import Observer, Run
+from rivermouth.engine.turn import closing
+from rivermouth.errors import Interrupted, NotFound, Unauthenticated, Unavailable, problem_of
+from rivermouth.events import Outcome, RunStarted
+from rivermouth.messages import ChatRequest
+from rivermouth.providers import Provider
 from rivermouth.settings import Agent, Settings
 from rivermouth.stores import Rows, StoredMessage
 from rivermouth.stores.event_log import Log, RunLog
 
 logger = structlog.get_logger("rivermouth.runs")
-
-
-class Observer(Protocol):
-    """What the engine tells those who count."""
-
-    def run_began(self, started: RunStarted) -> None:
-        """A run is alive."""
-
-    def run_ended(self, reply: Reply) -> None:
-        """A run has ended; the reply is its whole log, folded."""
-
-    def upstream_cancelled(self, seconds: float) -> None:
-        """A stop took so long to close the connection to the model."""
-
-
-class Run:
-    """A live run of this process."""
-
-    def __init__(self, log: RunLog, grace: Grace) -> None:
-        self.log = log
-        self.grace = grace
-        self.answered = asyncio.Event()
-        """Set once the model has accepted the call, or the run has ended."""
-        self.viewers = 0
-        self.expiry: asyncio.TimerHandle | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.call: asyncio.Task[Finish] | None = None
-        """Everything that a stop cancels: what is asked of the model, from the counting of its tokens on."""
-        self.prompt_estimate = 0
-        self.cut: Outcome | None = None
-        """How the run is to end early, once somebody said so."""
-
-    @property
-    def id(self) -> str:
-        return self.log.started.run
-
-    def end_early(self, outcome: Outcome) -> bool:
-        """Cancel the call upstream; False where the run is ending already."""
-        if self.cut is not None or (self.call is not None and self.call.done()):
-            return False
-        self.cut = outcome
-        if self.call is not None:
-            self.call.cancel()
-        return True
 
 
 class Runs:
@@ -87,8 +34,9 @@ class Runs:
     def __init__(
         self, *, settings: Settings, log: Log, rows: Rows, provider: Provider, clock: Clock, observer: Observer
     ) -> None:
-        self._settings, self._log, self._rows, self._provider = settings, log, rows, provider
+        self._settings, self._log, self._rows = settings, log, rows
         self._clock, self._observer = clock, observer
+        self._player = Player(rows=rows, provider=provider, clock=clock, observer=observer)
         self.live: dict[str, Run] = {}
         self.draining = False
 
@@ -194,7 +142,7 @@ class Runs:
             self._observer.run_began(log.started)
             for event in closing(log.events, self._clock.now()):
                 log.append(event)
-            await self._end(log, "interrupted", problem_of(Interrupted(INTERRUPTED)))
+            await self._player.end(log, "interrupted", problem_of(Interrupted(INTERRUPTED)))
         for log in unfinished:
             await _committed_end(log)
 
@@ -231,75 +179,8 @@ class Runs:
         return cut
 
     async def _play(self, run: Run, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> None:
-        log, finish = run.log, Finish("stop")
-        turn = Turn(log, self._clock.now, steps=request.steps, on_answer=run.answered.set)
-        outcome: Outcome = "completed"
-        problem: Problem | None = None
-        try:
-            finish = await self._call(run, self._ask(run, turn, request, agent, history))
-        except asyncio.CancelledError:
-            outcome = run.cut or "interrupted"
-        except Exception as error:  # noqa: BLE001, `_blame` logs what is no error of ours
-            # A provider may also make an error of its own of the cancellation: what was stopped has not failed.
-            outcome, problem = run.cut or "failed", _blame(run, error)
-        if outcome != "failed":
-            problem = problem_of(Interrupted(INTERRUPTED)) if outcome == "interrupted" else None
-        reason = finish.reason if outcome == "completed" else "stopped"
-        turn.close(reason, estimated_prompt=run.prompt_estimate, model=finish.model or log.started.model)
-        await self._end(log, outcome, problem)
+        await self._player.play(run, request, agent, history)
         await self._leave(run)
-
-    async def _call(self, run: Run, asking: Coroutine[Any, Any, Finish]) -> Finish:
-        """Ask in a task of its own: a stop cancels what is asked and never the work that ends the log."""
-        if run.cut is not None:
-            asking.close()
-            raise asyncio.CancelledError
-        run.call = asyncio.create_task(asking, name=f"call {run.id}")
-        return await run.call
-
-    async def _ask(
-        self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]
-    ) -> Finish:
-        if request.search:
-            turn.searched(request.message)
-        messages = await self._messages(request, agent, history)
-        run.prompt_estimate = estimate(messages)
-        return await self._provider.stream(model_request(run.log.started, request, agent, messages), turn)
-
-    async def _messages(self, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> list[Message]:
-        return await model_messages(
-            request.system_prompt if request.system_prompt is not None else agent.instructions,
-            history,
-            request.message,
-            context_tokens=self._provider.context_tokens,
-            answer_tokens=request.max_tokens or agent.max_tokens,
-            count=self._provider.count,
-        )
-
-    async def _end(self, log: RunLog, outcome: Outcome, problem: Problem | None) -> None:
-        """Save the answer and write the log's last events."""
-        reply = fold(log.events)
-        if reply.text or outcome in ("completed", "stopped"):
-            reply.saved = await self._save(reply, outcome)
-            if reply.saved and outcome in ("completed", "stopped"):
-                log.append(MessageSaved(self._clock.now(), log.started.message, log.started.user_message))
-        reply.outcome, reply.problem, reply.ended_at = outcome, problem, self._clock.now()
-        log.append(RunEnded(reply.ended_at, outcome, problem))
-        log.hurry()
-        try:
-            self._observer.run_ended(reply)
-        except Exception:
-            logger.exception("observer_broke", run=log.started.run)
-
-    async def _save(self, reply: Reply, outcome: Outcome) -> bool:
-        try:
-            return await self._rows.save_answer(_answer(reply, outcome, self._clock.now()))
-        except RivermouthError as error:
-            logger.warning("answer_not_saved", run=reply.started.run, error=error.message)
-            return False
-        except Exception:
-            logger.exception("answer_not_saved", run=reply.started.run)
-            return False
 
     async def _leave(self, run: Run) -> None:
         """Once its end is committed, the run is over; if the log has failed it is over as well."""
@@ -310,21 +191,11 @@ class Runs:
             run.expiry.cancel()
 
 
-INTERRUPTED = "the server stopped before the answer was complete; what had come is kept"
-
-
 async def _committed_end(log: RunLog) -> None:
     """Returns when the run's end is committed, or never can be because the log has failed."""
     with suppress(Unavailable):
         async for _ in log.watch(log.committed):
             pass
-
-
-def _blame(run: Run, error: Exception) -> Problem:
-    if isinstance(error, RivermouthError):
-        return problem_of(error)
-    logger.error("run_broke", run=run.id, exc_info=error)
-    return problem_of(Internal("something went wrong on our side; it has been logged"))
 
 
 def no_such_run() -> NotFound:
@@ -335,21 +206,3 @@ def no_such_run() -> NotFound:
 def may_follow(started: RunStarted, owners: tuple[str, ...]) -> bool:
     """Whether a caller with these ids may read the run: its owner; anybody who knows the id, where it is nobody's account."""
     return started.owner in owners or started.owner.startswith(("addr:", "anon:"))
-
-
-def _answer(reply: Reply, outcome: Outcome, at: float) -> StoredMessage:
-    usage = reply.usage
-    return StoredMessage(
-        id=reply.started.message,
-        conversation=reply.started.conversation_row,
-        role="assistant",
-        text=reply.text,
-        created=at,
-        run=reply.started.run,
-        sources=reply.sources,
-        outcome=outcome,
-        prompt_tokens=usage.prompt_tokens if usage else None,
-        completion_tokens=usage.completion_tokens if usage else None,
-        usage_origin=usage.origin if usage else None,
-        model=(usage.model if usage else "") or reply.started.model,
-    )

@@ -1,0 +1,127 @@
+"""Playing a run: the model is asked, what it says becomes events, and the log gets its end."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from rivermouth.clock import Clock
+from rivermouth.engine.agents import model_request
+from rivermouth.engine.context import estimate, model_messages
+from rivermouth.engine.run import Observer, Run
+from rivermouth.engine.turn import Turn
+from rivermouth.errors import Internal, Interrupted, Problem, RivermouthError, problem_of
+from rivermouth.events import MessageSaved, Outcome, RunEnded
+from rivermouth.messages import ChatRequest, Message, Reply, fold
+from rivermouth.providers import Finish, Provider
+from rivermouth.settings import Agent
+from rivermouth.stores import Rows, StoredMessage
+from rivermouth.stores.event_log import RunLog
+
+logger = structlog.get_logger("rivermouth.runs")
+
+INTERRUPTED = "the server stopped before the answer was complete; what had come is kept"
+
+
+class Player:
+    """Asks the model for every run of this process."""
+
+    def __init__(self, *, rows: Rows, provider: Provider, clock: Clock, observer: Observer) -> None:
+        self._rows, self._provider, self._clock, self._observer = rows, provider, clock, observer
+
+    async def play(self, run: Run, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> None:
+        """From the question to `RunEnded`, whatever happens on the way; never raises."""
+        log, finish = run.log, Finish("stop")
+        turn = Turn(log, self._clock.now, steps=request.steps, on_answer=run.answered.set)
+        outcome: Outcome = "completed"
+        problem: Problem | None = None
+        try:
+            finish = await self._call(run, self._ask(run, turn, request, agent, history))
+        except asyncio.CancelledError:
+            outcome = run.cut or "interrupted"
+        except Exception as error:  # noqa: BLE001, `_blame` logs what is no error of ours
+            # A provider may also make an error of its own of the cancellation: what was stopped has not failed.
+            outcome, problem = run.cut or "failed", _blame(run, error)
+        if outcome != "failed":
+            problem = problem_of(Interrupted(INTERRUPTED)) if outcome == "interrupted" else None
+        reason = finish.reason if outcome == "completed" else "stopped"
+        turn.close(reason, estimated_prompt=run.prompt_estimate, model=finish.model or log.started.model)
+        await self.end(log, outcome, problem)
+
+    async def _call(self, run: Run, asking: Coroutine[Any, Any, Finish]) -> Finish:
+        """Ask in a task of its own: a stop cancels what is asked and never the work that ends the log."""
+        if run.cut is not None:
+            asking.close()
+            raise asyncio.CancelledError
+        run.call = asyncio.create_task(asking, name=f"call {run.id}")
+        return await run.call
+
+    async def _ask(
+        self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]
+    ) -> Finish:
+        if request.search:
+            turn.searched(request.message)
+        messages = await self._messages(request, agent, history)
+        run.prompt_estimate = estimate(messages)
+        return await self._provider.stream(model_request(run.log.started, request, agent, messages), turn)
+
+    async def _messages(self, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> list[Message]:
+        return await model_messages(
+            request.system_prompt if request.system_prompt is not None else agent.instructions,
+            history,
+            request.message,
+            context_tokens=self._provider.context_tokens,
+            answer_tokens=request.max_tokens or agent.max_tokens,
+            count=self._provider.count,
+        )
+
+    async def end(self, log: RunLog, outcome: Outcome, problem: Problem | None) -> None:
+        """Save the answer and write the log's last events."""
+        reply = fold(log.events)
+        if reply.text or outcome in ("completed", "stopped"):
+            reply.saved = await self._save(reply, outcome)
+            if reply.saved and outcome in ("completed", "stopped"):
+                log.append(MessageSaved(self._clock.now(), log.started.message, log.started.user_message))
+        reply.outcome, reply.problem, reply.ended_at = outcome, problem, self._clock.now()
+        log.append(RunEnded(reply.ended_at, outcome, problem))
+        log.hurry()
+        try:
+            self._observer.run_ended(reply)
+        except Exception:
+            logger.exception("observer_broke", run=log.started.run)
+
+    async def _save(self, reply: Reply, outcome: Outcome) -> bool:
+        try:
+            return await self._rows.save_answer(_answer(reply, outcome, self._clock.now()))
+        except RivermouthError as error:
+            logger.warning("answer_not_saved", run=reply.started.run, error=error.message)
+            return False
+        except Exception:
+            logger.exception("answer_not_saved", run=reply.started.run)
+            return False
+
+
+def _blame(run: Run, error: Exception) -> Problem:
+    if isinstance(error, RivermouthError):
+        return problem_of(error)
+    logger.error("run_broke", run=run.id, exc_info=error)
+    return problem_of(Internal("something went wrong on our side; it has been logged"))
+
+
+def _answer(reply: Reply, outcome: Outcome, at: float) -> StoredMessage:
+    usage = reply.usage
+    return StoredMessage(
+        id=reply.started.message,
+        conversation=reply.started.conversation_row,
+        role="assistant",
+        text=reply.text,
+        created=at,
+        run=reply.started.run,
+        sources=reply.sources,
+        outcome=outcome,
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else None,
+        usage_origin=usage.origin if usage else None,
+        model=(usage.model if usage else "") or reply.started.model,
+    )

@@ -1,0 +1,54 @@
+"""One run while it lives in this process, and those who count."""
+
+import asyncio
+from typing import Protocol
+
+from rivermouth.engine.grace import Grace
+from rivermouth.events import Outcome, RunStarted
+from rivermouth.messages import Reply
+from rivermouth.providers import Finish
+from rivermouth.stores.event_log import RunLog
+
+
+class Observer(Protocol):
+    """What the engine tells those who count."""
+
+    def run_began(self, started: RunStarted) -> None:
+        """A run is alive."""
+
+    def run_ended(self, reply: Reply) -> None:
+        """A run has ended; the reply is its whole log, folded."""
+
+    def upstream_cancelled(self, seconds: float) -> None:
+        """A stop took so long to close the connection to the model."""
+
+
+class Run:
+    """A live run of this process."""
+
+    def __init__(self, log: RunLog, grace: Grace) -> None:
+        self.log = log
+        self.grace = grace
+        self.answered = asyncio.Event()
+        """Set once the model has accepted the call, or the run has ended."""
+        self.viewers = 0
+        self.expiry: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.call: asyncio.Task[Finish] | None = None
+        """Everything that a stop cancels: what is asked of the model, from the counting of its tokens on."""
+        self.prompt_estimate = 0
+        self.cut: Outcome | None = None
+        """How the run is to end early, once somebody said so."""
+
+    @property
+    def id(self) -> str:
+        return self.log.started.run
+
+    def end_early(self, outcome: Outcome) -> bool:
+        """Cancel the call upstream; False where the run is ending already."""
+        if self.cut is not None or (self.call is not None and self.call.done()):
+            return False
+        self.cut = outcome
+        if self.call is not None:
+            self.call.cancel()
+        return True
