@@ -21,6 +21,16 @@ class Running:
 
     def __init__(self, app: App, urls: list[str], loop: asyncio.AbstractEventLoop) -> None:
         self.app, self.urls, self._loop = app, urls, loop
+        self._thread = threading.current_thread()
+
+    def leave(self) -> None:
+        """What SIGTERM does: drain, then end. Twice is at once."""
+        self._loop.call_soon_threadsafe(self.app.stop)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return not self._thread.is_alive()
 
     @property
     def url(self) -> str:
@@ -66,6 +76,7 @@ def running(data_dir: Path, provider: Provider | None = None, **settings: Any) -
     try:
         yield server
     finally:
-        server._loop.call_soon_threadsafe(server.app.stop)
+        if not server.over:
+            server.leave()
         thread.join(START_SECONDS)
         assert not thread.is_alive(), "the server did not stop"

@@ -15,6 +15,7 @@ from rivermouth.doors.chat import ChatDoor
 from rivermouth.doors.conversations import ConversationsDoor
 from rivermouth.doors.following import Following
 from rivermouth.doors.front import Front
+from rivermouth.doors.http import Message, Send
 from rivermouth.doors.pump import Watchers
 from rivermouth.doors.resolve import Claim, Claims
 from rivermouth.doors.streams import StreamsDoor
@@ -67,12 +68,21 @@ SWEEP_SECONDS = 600.0
 class App:
     """A built server: the ASGI app, and what `serve` and the command line need of its parts."""
 
-    def __init__(self, *, asgi: ASGI, settings: Settings, auth: Auth, provider: Provider, runs: Runs) -> None:
-        self._asgi, self.settings, self.auth, self.provider, self.runs = asgi, settings, auth, provider, runs
+    def __init__(
+        self, *, asgi: ASGI, settings: Settings, auth: Auth, provider: Provider, runs: Runs, watchers: Watchers
+    ) -> None:
+        self._asgi, self._watchers = asgi, watchers
+        self.settings, self.auth, self.provider, self.runs = settings, auth, provider, runs
         self.stop: Callable[[], None] = lambda: None
         """Stop serving, as a signal would; for `serve` alone."""
         self.pinned: dict[tuple[str, int], str] = {}
         """Listeners that serve one system alone, by the address they are bound to."""
+
+    async def drain(self) -> None:
+        """Take no new runs; let those of this process end, for `runs.drain` seconds by themselves; then let go of whoever
+        follows a run of another replica, to go on there."""
+        await self.runs.drain(self.settings.runs.drain)
+        self._watchers.let_go()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The ASGI entry. A listener is told from another by the address the client reached."""
@@ -81,7 +91,7 @@ class App:
         port = server[1] if server else 0
         bound = (server, ("0.0.0.0", port), ("::", port))  # noqa: S104
         scope["pinned"] = next((self.pinned[address] for address in bound if address in self.pinned), None)
-        await self._asgi(scope, receive, send)
+        await self._asgi(scope, receive, _and_close(send) if self.runs.draining else send)
 
 
 @asynccontextmanager
@@ -140,7 +150,14 @@ async def build(
             clock=clock,
             metrics=metrics,
         )
-        yield App(asgi=_with_cors(front, settings), settings=settings, auth=auth, provider=provider, runs=runs)
+        yield App(
+            asgi=_with_cors(front, settings),
+            settings=settings,
+            auth=auth,
+            provider=provider,
+            runs=runs,
+            watchers=watchers,
+        )
 
 
 class Accounts:
@@ -192,6 +209,18 @@ def _with_cors(app: ASGI, settings: Settings) -> ASGI:
         allow_headers=ALLOWED_HEADERS,
         expose_headers=EXPOSED_HEADERS,
     )
+
+
+def _and_close(send: Send) -> Send:
+    """Every answer is the last one on its connection, and says so."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [header for header in message["headers"] if header[0].lower() != b"connection"]
+            message = {**message, "headers": [*headers, (b"connection", b"close")]}
+        await send(message)
+
+    return sending
 
 
 def _background(stack: AsyncExitStack, work: Any) -> None:

@@ -15,14 +15,25 @@ from rivermouth.doors.protocol import BoundedProtocol
 from rivermouth.providers import Provider
 from rivermouth.settings import Settings, SettingsError
 
+FLUSH_SECONDS = 5
+"""How long clients may take, once all runs are over, to read what is written for them."""
+
 
 class Server(uvicorn.Server):
-    """uvicorn that says when it listens, and when it is told to go: it waits for streams to end, and nothing else would
-    end them."""
+    """uvicorn that says when it listens, and that drains before it shuts down.
 
-    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None], on_exit: Callable[[], None]) -> None:
+        serving ── leave ──▶ draining ──▶ shutting down ──▶ ended
+                                └──────── leave ─────────────▲
+
+    While it drains it goes on listening: whoever comes then is told to come back, and may still follow what is going on.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, *, on_ready: Callable[[], None], drain: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
         super().__init__(config)
-        self._on_ready, self._on_exit = on_ready, on_exit
+        self._on_ready, self._drain = on_ready, drain
+        self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then say so."""
@@ -38,11 +49,15 @@ class Server(uvicorn.Server):
 
     def leave(self) -> None:
         """What a signal does."""
-        if self.should_exit:
-            self.force_exit = True
-            return
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain_and_exit())
+        else:
+            self._draining.cancel()
+            self.should_exit = self.force_exit = True
+
+    async def _drain_and_exit(self) -> None:
+        await self._drain()
         self.should_exit = True
-        self._on_exit()
 
 
 async def serve(
@@ -74,7 +89,7 @@ async def _serve(
     server = Server(
         _config(app),
         on_ready=lambda: tasks.append(asyncio.ensure_future(on_ready(app, addresses))),
-        on_exit=lambda: tasks.append(asyncio.create_task(app.runs.drain(app.settings.runs.drain))),
+        drain=app.drain,
     )
     app.stop = server.leave
     await server.serve(sockets=sockets)
@@ -94,7 +109,7 @@ def _config(app: App) -> uvicorn.Config:
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
-        timeout_graceful_shutdown=int(settings.runs.drain) + 10,
+        timeout_graceful_shutdown=FLUSH_SECONDS,
         timeout_keep_alive=75,
         backlog=4096,
     )

@@ -276,6 +276,19 @@ def test_a_run_that_begins_while_the_drain_begins_is_ended_by_it(tmp_path: Path)
     within(story())
 
 
+def test_a_drain_with_nothing_live_waits_for_a_run_that_is_beginning(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with playing(tmp_path, [Text("a"), Hold()]) as world:
+            beginning = asyncio.create_task(world.begin())
+            await asyncio.sleep(0)
+            await world.runs.drain(0.05)
+
+            assert beginning.done()
+            assert (await beginning).log.ended is not None
+
+    within(story())
+
+
 def test_when_the_log_fails_every_run_is_over_and_no_new_one_is_taken(tmp_path: Path) -> None:
     async def story() -> None:
         backend = Held(MemoryBackend())

@@ -77,6 +77,7 @@ class ChatDoor:
         principal, extra = await self._who(request, name, route)
         incoming = Incoming(path=path, query=request.query, headers=request.headers, body=request.body)
         chat = dialect.parse(incoming, self._limits)
+        self._runs.raise_if_closed()  # before it is counted: the same request will come again, perhaps to another replica
         await self._limiter.admit(name, "stream" if chat.stream else "chat", principal, chat.cost)
         run = await self._runs.start(
             chat, principal, dialect=name, name_conversation=dialect.conversation_id, grace=self._grace(request)

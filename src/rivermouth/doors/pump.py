@@ -199,6 +199,11 @@ class Watcher:
             except Exception as error:  # noqa: BLE001, `_broke` logs it
                 self._broke(error)
 
+    def leave(self) -> None:
+        """Break off, unless the end is on its way already."""
+        if self._log.ended is None:
+            self._finish()
+
     def _advance(self) -> None:
         """Write what is committed and not yet sent, unless an earlier write still waits for the client."""
         if self._blocked is not None or self._ending or self._over.done():
@@ -290,6 +295,11 @@ class Watchers:
             now = self._clock.monotonic()
             for watcher in list(self.all):
                 watcher.tick(now, heartbeat=self._heartbeat, send_timeout=self._send_timeout)
+
+    def let_go(self) -> None:
+        """Break off every watcher whose run goes on: this process has no more time for it, but another replica has."""
+        for watcher in list(self.all):
+            watcher.leave()
 
     @contextlib.contextmanager
     def add(self, watcher: Watcher) -> Any:

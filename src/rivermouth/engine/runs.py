@@ -23,6 +23,7 @@ from rivermouth.messages import ChatRequest
 from rivermouth.providers import Provider
 from rivermouth.settings import Agent, Settings
 from rivermouth.stores import Rows, StoredMessage
+from rivermouth.stores import Turn as Opened
 from rivermouth.stores.event_log import Log, RunLog
 
 logger = structlog.get_logger("rivermouth.runs")
@@ -39,6 +40,8 @@ class Runs:
         self._player = Player(rows=rows, provider=provider, clock=clock, observer=observer)
         self.live: dict[str, Run] = {}
         self.draining = False
+        self._opening: set[asyncio.Task[Any]] = set()
+        """Beginnings of runs that are not live yet."""
 
     async def start(
         self,
@@ -54,9 +57,7 @@ class Runs:
         Raises: NotFound (agent, conversation, file, collection), Unauthenticated (an agent that is not for everybody),
         Unavailable while shutting down, and once the log has failed.
         """
-        if self.draining:
-            raise Unavailable("the server is shutting down", retry_after=1)
-        self._log.raise_if_failed()
+        self.raise_if_closed()
         refuse_files(request)
         key, agent = agent_for(self._settings, dialect, request.agent)
         if principal.kind == "anonymous" and not agent.anonymous:
@@ -65,7 +66,7 @@ class Runs:
         question = StoredMessage(
             id=self._clock.new_id(), conversation="", role="user", text=request.message, created=at, run=run_id
         )
-        turn = await self._rows.open_turn(
+        opening = self._rows.open_turn(
             system=dialect,
             owners=principal.owners,
             key=request.conversation or request.conversation_key,
@@ -75,6 +76,7 @@ class Runs:
             message=question,
             history_limit=self._settings.runs.history_messages,
         )
+        turn = await self._noted(opening)
         started = RunStarted(
             at=at,
             run=run_id,
@@ -94,6 +96,19 @@ class Runs:
         work = self._play(run, request, agent, turn.history)
         run.task = asyncio.create_task(work, name=f"run {started.run}")
         return run
+
+    async def _noted(self, opening: Coroutine[Any, Any, Opened]) -> Opened:
+        """Wait for a run's beginning, so that a drain waits for it, too."""
+        task = asyncio.create_task(opening)
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+        return await task
+
+    def raise_if_closed(self) -> None:
+        """Raises: Unavailable while shutting down, and once the log has failed."""
+        if self.draining:
+            raise Unavailable("the server is shutting down; ask again", retry_after=1)
+        self._log.raise_if_failed()
 
     async def find(self, run_id: str) -> RunLog:
         """The log of a run, live or finished. Raises: NotFound."""
@@ -155,9 +170,14 @@ class Runs:
         await self._all_over(5)
 
     async def _all_over(self, seconds: float) -> None:
-        tasks = {run.task for run in self.live.values() if run.task}
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
+        """Returns when nothing is live and nothing begins, or after so many seconds."""
+        until = self._clock.monotonic() + seconds
+        while under_way := {run.task for run in self.live.values() if run.task and not run.task.done()} | self._opening:
+            done, _ = await asyncio.wait(
+                under_way, timeout=max(0.0, until - self._clock.monotonic()), return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                return
 
     def log_failed(self, error: Exception) -> None:
         """Nothing more can be seen of any run, so none goes on."""
