@@ -5,8 +5,9 @@ the run's grace period). A run belongs to nobody's connection: it is a task of t
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import structlog
 
