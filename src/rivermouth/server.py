@@ -117,12 +117,13 @@ def _config(app: App) -> uvicorn.Config:
 
 def _bind(settings: Settings) -> tuple[list[socket.socket], dict[tuple[str, int], str]]:
     """All listeners, bound before anything else starts. Raises: SettingsError naming the address that is taken."""
-    sockets = [_listener(settings.host, settings.port)]
+    patience = settings.runs.send_timeout
+    sockets = [_listener(settings.host, settings.port, patience)]
     pinned = {}
     for entry in settings.listen:
         address, _, system = entry.partition("=")
         host, _, port = address.rpartition(":")
-        sockets.append(_listener(host.strip("[]"), int(port)))
+        sockets.append(_listener(host.strip("[]"), int(port), patience))
         name = sockets[-1].getsockname()
         pinned[(name[0], name[1])] = system
     return sockets, pinned
@@ -133,11 +134,16 @@ def _address(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def _listener(host: str, port: int, send_timeout: float) -> socket.socket:
+    """A bound socket whose connections the kernel drops once the other side has taken nothing for `send_timeout` seconds.
+
+    That is true of every answer, and also once all of it is written, when no watcher looks any more.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio (not uvloop) leaves Nagle's algorithm on where a socket does not name TCP: 40 ms for each small answer.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(send_timeout * 1000))
     try:
         sock.bind((host, port))
     except OSError as error:

@@ -123,7 +123,7 @@ class Runs(Section):
     on_disconnect: OnDisconnect = Field("cancel_after=30", description="When nobody listens.")
     status_after: Seconds = Field(1.0, description="Seconds after which a stream's status goes out unasked.")
     heartbeat: Seconds = Field(15.0, description="Seconds of silence before a comment is sent.")
-    send_timeout: Seconds = Field(60.0, description="Seconds a client may leave its socket full.")
+    send_timeout: Seconds = Field(60.0, description="Seconds a client may take nothing of what waits for it.")
     drain: Pause = Field(20.0, description="Seconds that runs may go on after SIGTERM.")
     lease: Seconds = Field(
         10.0, description="Seconds after which the runs of a replica that died are ended (with Redis)."

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rivermouth import dialects
 from rivermouth.clock import SystemClock
 from rivermouth.doors.chat import refuse_if_over
-from rivermouth.doors.pump import Cursor, View, Watcher, Watchers
+from rivermouth.doors.pump import BATCH, Cursor, View, Watcher, Watchers
 from rivermouth.errors import Unavailable
 from rivermouth.events import Delta, Event, PartStarted, RunEnded
 from rivermouth.framing import HEARTBEAT, Frame, sse_block
@@ -70,6 +70,18 @@ class Socket:
     @property
     def body(self) -> bytes:
         return b"".join(self.writes)
+
+
+class Narrow(Socket):
+    """A client that takes one write whenever the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = asyncio.Semaphore(0)
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        await self.room.acquire()
+        await super().send(message)
 
 
 class Scene:
@@ -140,6 +152,10 @@ class Counted:
         if isinstance(event, Delta) and event.text == self.breaks_at:
             raise ZeroDivisionError
         return [Frame(f"{type(event).__name__} {getattr(event, 'text', '')}".replace("\n", " "))]
+
+
+def events_of(body: bytes) -> list[bytes]:
+    return body.split(b"\n\n")
 
 
 def play(story: Callable[[Scene], Any]) -> None:
@@ -361,6 +377,29 @@ def test_a_client_whose_socket_stays_full_is_dropped_and_the_run_goes_on() -> No
 
         assert not scene.watchers.all
         assert not socket.complete
+
+    play(story)
+
+
+@pytest.mark.parametrize("view", [{}, {"ids": True}, {"skip": 1}, {"after": 1}])
+def test_one_that_reads_slowly_but_always_is_not_dropped_and_holds_no_copy_of_what_waits(view: dict[str, Any]) -> None:
+    async def story(scene: Scene) -> None:
+        events, socket = log_of([f"{number:03d}" + "x" * 20_000 for number in range(30)]), Narrow()
+        await scene.commit(*events[1:])
+        with scene.watched(socket, seen_as("session", **view)) as task:
+            while not task.done():
+                socket.room.release()
+                await rounds(5)
+                scene.clock.at += 50
+                scene.tick()
+        with scene.watched(quick := Socket(), seen_as("session", **view)) as task:
+            await task
+
+        assert len(socket.writes) > 5
+        assert socket.body == quick.body
+        assert socket.complete
+        assert all(write.endswith(b"\n\n") for write in socket.writes)
+        assert max(map(len, socket.writes)) < BATCH + max(map(len, events_of(socket.body)))
 
     play(story)
 

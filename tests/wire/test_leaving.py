@@ -182,14 +182,14 @@ def test_a_slow_reader_hurts_nobody_and_has_everything_in_the_end(world):
 
 
 def test_a_reader_that_reads_nothing_for_too_long_is_dropped_and_may_resume(serving):
-    with serving(runs={"send_timeout": 0.2, "heartbeat": 0.1, "on_disconnect": "cancel"}) as world:
+    with serving(runs={"send_timeout": 1.5, "heartbeat": 0.1, "on_disconnect": "cancel"}) as world:
         gate = world.model.gate()
         question = world.model.question(*MUCH, gate, "never")
         sock = post_raw(world.ask(WAYS["wisqu"], question))
         with sock:
             run = read_head(sock)["stream-id"]
             assert world.model.calls[question].cancelled.wait(PATIENCE)
-            with pytest.raises(EOFError):
+            with pytest.raises((EOFError, ConnectionResetError)):
                 read_chunks(sock)
         log = world.server.do(world.server.app.runs.find(run))
         body = world.follow(run, **world.headers(WAYS["wisqu"]))

@@ -1,7 +1,8 @@
 """From a run's log to a socket: watch, encode, write, and only then look again.
 
-Every client of a stream is a `Watcher`: a cursor on one log. It is called when its run commits, takes everything past the
-cursor, and sends it in one write, so an event is never split over two writes and a slow client only gets bigger ones.
+Every client of a stream is a `Watcher`: a cursor on one log. It is called when its run commits, takes what is past the
+cursor, and sends it in one write, so an event is never split over two writes and a slow client only gets bigger ones, up to
+`BATCH` bytes.
 Nothing here repeats work for a second viewer at the tail: `Projection` keeps the last batch of bytes for the others.
 """
 
@@ -29,6 +30,11 @@ TICK = 1.0
 """Seconds between two looks at all watchers: heartbeats and send timeouts need no timer of their own per write."""
 
 
+BATCH = 64 * 1024
+"""Bytes after which a write takes no further event. With all that had come in one write, each slow client held a copy of
+it, and one that read all the time was dropped for not having read the whole of it within the send timeout."""
+
+
 class View:
     """How one watcher wants to see a run. options, ids: how it is written. after: events it has. skip: `data:` blocks."""
 
@@ -52,7 +58,7 @@ class Projection:
         self.batch = b""
 
     def advance(self, log: RunLog) -> bytes:
-        """The bytes of all committed events past the cursor."""
+        """The bytes of the next committed events past the cursor."""
         end = log.committed
         # First, because it may raise: nobody may take an older batch for this one.
         if end - self.cursor == 1 and len(frames := self._encode(log.events[end - 1])) == 1:
@@ -60,7 +66,7 @@ class Projection:
         elif end - self.cursor == 1:
             batch = sse_block(frames, end if self._ids else None)
         else:
-            batch = _blocks(self._encode, log.events, self.cursor, end, ids=self._ids)
+            batch, end = _blocks(self._encode, log.events, self.cursor, end, ids=self._ids)
         self.start, self.cursor, self.batch = self.cursor, end, batch
         return batch
 
@@ -81,13 +87,14 @@ class Cursor:
         self.position = min(view.after, log.committed)
 
     def take(self) -> bytes:
-        """All committed events past the position, as bytes; moves the position. b'' where none of them is spoken of."""
+        """The next committed events past the position, as bytes; moves the position. b'' where none of them is spoken of."""
         if self._own is None and self._skip == 0:
             shared, log = self._shared, self._log
             if shared.cursor == self.position:
-                self.position = log.committed
-                return shared.advance(log)
-            if shared.start == self.position and shared.cursor == log.committed:
+                body = shared.advance(log)
+                self.position = shared.cursor
+                return body
+            if shared.start == self.position:
                 self.position = shared.cursor
                 return shared.batch
         return self._take_alone()
@@ -107,24 +114,28 @@ class Cursor:
                 start = 0
             for event in log.events[:start]:
                 self._own.encode(event)
-        self.position = log.committed
         if self._skip:
-            return self._skipping(log.events[start : self.position], start + 1)
-        block = _blocks(self._own.encode, log.events, start, self.position, ids=self._view.ids)
+            block, self.position = self._skipping(self._own.encode, log.events, start, log.committed)
+            return block
+        block, self.position = _blocks(self._own.encode, log.events, start, log.committed, ids=self._view.ids)
         if self._rejoins and self._shared.cursor == self.position:
             self._rejoins -= 1
             self._own = None
         return block
 
-    def _skipping(self, events: Sequence[Event], number: int) -> bytes:
-        """Leave out the blocks that the client has counted; where it counts lines, part of a block may go."""
-        assert self._own is not None
+    def _skipping(
+        self, encode: Callable[[Event], list[Frame]], events: Sequence[Event], start: int, end: int
+    ) -> tuple[bytes, int]:
+        """As `_blocks`, but for those that the client has counted; where it counts lines, part of a block may go."""
         kept: list[bytes] = []
-        for offset, event in enumerate(events):
-            frames = [left for frame in self._own.encode(event) if (left := self._less(frame)) is not None]
+        size = 0
+        while start < end and size < BATCH:
+            frames = [left for frame in encode(events[start]) if (left := self._less(frame)) is not None]
+            start += 1
             if frames:
-                kept.append(sse_block(frames, number + offset if self._view.ids else None))
-        return b"".join(kept)
+                kept.append(sse_block(frames, start if self._view.ids else None))
+                size += len(kept[-1])
+        return b"".join(kept), start
 
     def _less(self, frame: Frame) -> Frame | None:
         if self._skip == 0:
@@ -145,8 +156,15 @@ def _projection(log: RunLog, view: View) -> Projection:
 
 def _blocks(
     encode: Callable[[Event], list[Frame]], events: Sequence[Event], start: int, end: int, *, ids: bool
-) -> bytes:
-    return b"".join(sse_block(encode(events[i]), i + 1 if ids else None) for i in range(start, end))
+) -> tuple[bytes, int]:
+    """The events from `start` on, up to `end` or `BATCH` bytes, and the position behind them."""
+    blocks: list[bytes] = []
+    size = 0
+    while start < end and size < BATCH:
+        blocks.append(sse_block(encode(events[start]), start + 1 if ids else None))
+        size += len(blocks[-1])
+        start += 1
+    return b"".join(blocks), start
 
 
 class Watcher:
@@ -211,7 +229,10 @@ class Watcher:
         try:
             log = self._log
             body = self._cursor.take() if self._cursor.position < log.committed else b""
-            if log.ended is not None:
+            if self._cursor.position < log.committed:
+                self._write(body, last=False)
+                self._go_on_soon()
+            elif log.ended is not None:
                 self._write_end(body, broken=self._aborts and log.ended.problem is not None)
             elif body:
                 self._write(body, last=False)
@@ -220,6 +241,11 @@ class Watcher:
         except Exception as error:  # noqa: BLE001, `_broke` logs it
             # This is called in the middle of a commit: one watcher's trouble must not become that of all others.
             self._broke(error)
+
+    def _go_on_soon(self) -> None:
+        # Not at once: between two batches for one client, all others have their turn.
+        if self._blocked is None:
+            asyncio.get_running_loop().call_soon(self._advance)
 
     def _write_end(self, body: bytes, *, broken: bool) -> None:
         self._ending = True
