@@ -306,3 +306,80 @@ def test_when_the_log_fails_every_run_is_over_and_no_new_one_is_taken(tmp_path: 
             assert world.runs.live == {}
 
     within(story())
+
+
+class Deaf(ScriptedProvider):
+    """A provider that takes no notice of being cancelled, says on what it has to say, and then does as `then` says."""
+
+    def __init__(self, then: str) -> None:
+        super().__init__()
+        self.then = then
+        self.released = asyncio.Event()
+
+    async def stream(self, request: ModelRequest, sink: Sink) -> Finish:
+        sink.text("half")
+        self.active = 1
+        try:
+            await self.released.wait()
+        except asyncio.CancelledError:
+            sink.text(" and")
+        if self.then == "waits":
+            await self._wait()
+        sink.text(" half")
+        sink.usage(1, 2)
+        return Finish("stop")
+
+    async def _wait(self) -> None:
+        while not self.released.is_set():
+            try:
+                await self.released.wait()
+            except asyncio.CancelledError:
+                continue
+
+
+def test_a_provider_that_does_not_let_itself_be_cancelled_keeps_no_run_open(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with playing(tmp_path, Deaf("waits")) as world:
+            run = await world.begin()
+            await until(lambda: run.log.committed > 2)
+            log, already = await world.runs.stop(run.id)
+            reply = await ended(run)
+            world.provider.released.set()
+            assert run.call is not None
+            await run.call
+
+            assert (already, log.state) == (False, "stopped")
+            assert (reply.outcome, reply.text) == ("stopped", "half and")
+            assert run.log.events[-1] is run.log.ended
+            assert [message.text for message in await world.messages()] == ["hello", "half and"]
+
+    within(story())
+
+
+def test_a_provider_that_finishes_although_it_was_cancelled_was_stopped(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with playing(tmp_path, Deaf("finishes")) as world:
+            run = await world.begin()
+            await until(lambda: run.log.committed > 2)
+            log, already = await world.runs.stop(run.id)
+            reply = await ended(run)
+
+            assert (already, log.state) == (False, "stopped")
+            assert (reply.outcome, reply.finish_reason, reply.text) == ("stopped", "stopped", "half and half")
+
+    within(story())
+
+
+def test_a_stop_while_the_log_is_broken_is_not_told_as_done(tmp_path: Path) -> None:
+    async def story() -> None:
+        backend = Held(MemoryBackend())
+        async with playing(tmp_path, WAITS, backend=backend) as world:
+            run = await world.begin()
+            await until(lambda: backend.waiting)
+            backend.let_go(sqlite3.OperationalError("database or disk is full"))
+            await until(lambda: not world.runs.live)
+
+            with pytest.raises(Unavailable):
+                await world.runs.stop(run.id)
+
+    within(story())

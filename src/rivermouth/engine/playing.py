@@ -22,6 +22,8 @@ from rivermouth.stores.event_log import RunLog
 logger = structlog.get_logger("rivermouth.runs")
 
 INTERRUPTED = "the server stopped before the answer was complete; what had come is kept"
+DEAF_SECONDS = 1.0
+"""How long a provider may take to end after it was cancelled."""
 
 
 class Player:
@@ -29,6 +31,7 @@ class Player:
 
     def __init__(self, *, rows: Rows, provider: Provider, clock: Clock, observer: Observer) -> None:
         self._rows, self._provider, self._clock, self._observer = rows, provider, clock, observer
+        self._left_behind: set[asyncio.Task[Finish]] = set()
 
     async def play(self, run: Run, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> None:
         """From the question to `RunEnded`, whatever happens on the way; never raises."""
@@ -38,6 +41,7 @@ class Player:
         problem: Problem | None = None
         try:
             finish = await self._call(run, self._ask(run, turn, request, agent, history))
+            outcome = run.cut or "completed"
         except asyncio.CancelledError:
             outcome = run.cut or "interrupted"
         except Exception as error:  # noqa: BLE001, `_blame` logs what is no error of ours
@@ -50,12 +54,35 @@ class Player:
         await self.end(log, outcome, problem)
 
     async def _call(self, run: Run, asking: Coroutine[Any, Any, Finish]) -> Finish:
-        """Ask in a task of its own: a stop cancels what is asked and never the work that ends the log."""
+        """Ask in a task of its own: a stop cancels what is asked and never the work that ends the log.
+
+        A provider that takes no notice of that is left behind after `DEAF_SECONDS`: what it still says is not heard.
+        """
         if run.cut is not None:
             asking.close()
             raise asyncio.CancelledError
-        run.call = asyncio.create_task(asking, name=f"call {run.id}")
-        return await run.call
+        call = run.call = asyncio.create_task(asking, name=f"call {run.id}")
+        try:
+            either: tuple[asyncio.Future[Any], ...] = (call, run.cutting)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not call.done():
+                await asyncio.wait({call}, timeout=DEAF_SECONDS)
+        finally:
+            call.cancel()
+        if not call.done():
+            self._leave_behind(run, call)
+            raise asyncio.CancelledError
+        return call.result()
+
+    def _leave_behind(self, run: Run, call: "asyncio.Task[Finish]") -> None:
+        logger.error("provider_ignores_cancellation", run=run.id, waited=DEAF_SECONDS)
+        self._left_behind.add(call)
+        call.add_done_callback(self._forget)
+
+    def _forget(self, call: "asyncio.Task[Finish]") -> None:
+        self._left_behind.discard(call)
+        if not call.cancelled():
+            call.exception()  # asked for, so that asyncio does not report it: nobody waits for it any more
 
     async def _ask(
         self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]

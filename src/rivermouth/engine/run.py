@@ -39,6 +39,8 @@ class Run:
         self.prompt_estimate = 0
         self.cut: Outcome | None = None
         """How the run is to end early, once somebody said so."""
+        self.cutting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done as soon as somebody has."""
 
     @property
     def id(self) -> str:
@@ -49,6 +51,7 @@ class Run:
         if self.cut is not None or (self.call is not None and self.call.done()):
             return False
         self.cut = outcome
+        self.cutting.set_result(None)
         if self.call is not None:
             self.call.cancel()
         return True

@@ -124,12 +124,13 @@ class Runs:
         return next(here, None)
 
     async def stop(self, run_id: str) -> tuple[RunLog, bool]:
-        """Stop a run; returns its log once it has ended, and whether it was over or stopped before. Raises: NotFound."""
+        """Stop a run; returns its log once it has ended, and whether it was over or stopped before.
+
+        Raises: NotFound; Unavailable where its end cannot be committed.
+        """
         log = await self.find(run_id)
         run = self.live.get(run_id)
-        if run is None:
-            return log, True
-        already = not self._end_early(run, "stopped")
+        already = run is None or not self._end_early(run, "stopped")
         async for _ in log.watch(log.committed):
             pass
         return log, already
