@@ -5,11 +5,13 @@ What is written obeys the byte rules of the wire contracts: LF only, `data: ` wi
 """
 
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
 
-class Frame(NamedTuple):
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """One message of a dialect before it meets a transport: SSE makes lines of it, Socket.IO takes it as it is."""
 
     data: str
@@ -21,22 +23,22 @@ HEARTBEAT = b": ping\n\n"
 
 def sse(frame: Frame, number: int | None = None) -> bytes:
     """The frame as one SSE event; `number` becomes its `id:` line. A newline in `data` starts a further `data: ` line."""
-    data, event = frame
+    data, event = frame.data, frame.event
     if "\n" in data:
         data = data.replace("\n", "\ndata: ")
-    head = "" if number is None else f"id: {number}\n"
-    if event is not None:
-        head += f"event: {event}\n"
-    return f"{head}data: {data}\n\n".encode()
+    if event is None:
+        return (f"data: {data}\n\n" if number is None else f"id: {number}\ndata: {data}\n\n").encode()
+    if number is None:
+        return f"event: {event}\ndata: {data}\n\n".encode()
+    return f"id: {number}\nevent: {event}\ndata: {data}\n\n".encode()
 
 
-def sse_block(frames: Iterable[Frame], number: int | None = None) -> bytes:
+def sse_block(frames: Sequence[Frame], number: int | None = None) -> bytes:
     """All frames of one domain event; only the last carries the id, so that a resume never starts in the middle of them."""
-    listed = list(frames)
-    if len(listed) == 1:
-        return sse(listed[0], number)
-    last = len(listed) - 1
-    return b"".join(sse(frame, number if place == last else None) for place, frame in enumerate(listed))
+    if len(frames) == 1:
+        return sse(frames[0], number)
+    last = len(frames) - 1
+    return b"".join(sse(frame, number if place == last else None) for place, frame in enumerate(frames))
 
 
 class Received(NamedTuple):

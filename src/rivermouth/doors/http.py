@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -124,6 +125,49 @@ async def answer(request: Request, send: Send, what: Answer, extra: Iterable[tup
     request.seen.status, request.seen.bytes = what.status, len(body)
     await send({"type": "http.response.start", "status": what.status, "headers": [*headers, *extra]})
     await send({"type": "http.response.body", "body": body})
+
+
+class Shortcut:
+    """From the body of a stream straight to its socket, past uvicorn's `send` and the event loop's queue of writes.
+
+    Both together took a third of what a token cost in Python (2026-11-21). Only what lies in the middle of a chunked body
+    goes this way, and only while nothing waits in the transport: what the kernel does not take at once is left to it.
+    """
+
+    __slots__ = ("_clear", "_descriptor", "_transport")
+
+    def __init__(self, transport: Any, descriptor: int) -> None:
+        self._transport, self._descriptor = transport, descriptor
+        self._clear = False
+        """Whether the transport is known to hold nothing, as nobody else writes to it."""
+
+    def write(self, body: bytes) -> bool:
+        """Send it as one chunk; False, and nothing is sent, where it has to go the long way."""
+        transport = self._transport
+        # A descriptor that is closed may be another connection's by now.
+        if transport.is_closing() or not (self._clear or transport.get_write_buffer_size() == 0):
+            return False
+        chunk = b"%x\r\n%b\r\n" % (len(body), body)
+        try:
+            sent = os.write(self._descriptor, chunk)
+        except OSError:
+            sent = 0  # full, or broken: the transport finds out which
+        self._clear = sent == len(chunk)
+        if not self._clear:
+            transport.write(chunk[sent:])
+        return True
+
+
+def shortcut(send: Send) -> Shortcut | None:
+    """The shortcut for a stream whose head has been sent; None where the server is not ours or the body not chunked."""
+    cycle = getattr(send, "__self__", None)
+    transport = getattr(cycle, "transport", None)
+    if transport is None or not getattr(cycle, "chunked_encoding", False):
+        return None
+    socket = transport.get_extra_info("socket")
+    if socket is None or transport.get_extra_info("sslcontext") is not None:
+        return None
+    return Shortcut(transport, socket.fileno())
 
 
 def break_off(send: Send) -> None:

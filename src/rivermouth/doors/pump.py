@@ -17,10 +17,10 @@ import structlog
 
 from rivermouth.clock import Clock
 from rivermouth.dialects import Dialect, Encoder
-from rivermouth.doors.http import Receive, Send, break_off, drop
+from rivermouth.doors.http import Receive, Send, Shortcut, break_off, drop, shortcut
 from rivermouth.errors import RivermouthError, problem_of
 from rivermouth.events import Event, RunEnded
-from rivermouth.framing import HEARTBEAT, Frame, sse, sse_block
+from rivermouth.framing import HEARTBEAT, Frame, sse_block
 from rivermouth.stores.event_log import RunLog
 
 logger = structlog.get_logger("rivermouth.pump")
@@ -59,15 +59,13 @@ class Projection:
 
     def advance(self, log: RunLog) -> bytes:
         """The bytes of the next committed events past the cursor."""
-        end = log.committed
+        start, end = self.cursor, log.committed
         # First, because it may raise: nobody may take an older batch for this one.
-        if end - self.cursor == 1 and len(frames := self._encode(log.events[end - 1])) == 1:
-            batch = sse(frames[0], end if self._ids else None)
-        elif end - self.cursor == 1:
-            batch = sse_block(frames, end if self._ids else None)
+        if end - start == 1:  # as nearly always: one token for each beat
+            batch = sse_block(self._encode(log.events[start]), end if self._ids else None)
         else:
-            batch, end = _blocks(self._encode, log.events, self.cursor, end, ids=self._ids)
-        self.start, self.cursor, self.batch = self.cursor, end, batch
+            batch, end = _blocks(self._encode, log.events, start, end, ids=self._ids)
+        self.start, self.cursor, self.batch = start, end, batch
         return batch
 
 
@@ -88,8 +86,11 @@ class Cursor:
 
     def take(self) -> bytes:
         """The next committed events past the position, as bytes; moves the position. b'' where none of them is spoken of."""
+        log = self._log
+        if self.position == log.committed:
+            return b""
         if self._own is None and self._skip == 0:
-            shared, log = self._shared, self._log
+            shared = self._shared
             if shared.cursor == self.position:
                 body = shared.advance(log)
                 self.position = shared.cursor
@@ -181,7 +182,8 @@ class Watcher:
         self._aborts = view.dialect.ABORTS
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._blocked: asyncio.Task[None] | None = None
-        self._ending = False
+        self._ending = self._resting = False
+        self._shortcut: Shortcut | None = None
         self._last_write = clock.monotonic()
         self.sent = 0
         """Bytes given to the socket so far."""
@@ -191,7 +193,7 @@ class Watcher:
 
         In a dialect that cannot tell a failure, a failed run's body breaks off, as does that of a client that is dropped.
         """
-        self._send = send
+        self._send, self._shortcut = send, shortcut(send)
         listening = asyncio.create_task(self._listen(receive))
         self._log.listeners.add(self._advance)
         try:
@@ -224,11 +226,11 @@ class Watcher:
 
     def _advance(self) -> None:
         """Write what is committed and not yet sent, unless an earlier write still waits for the client."""
-        if self._blocked is not None or self._ending or self._over.done():
+        if self._resting:
             return
         try:
             log = self._log
-            body = self._cursor.take() if self._cursor.position < log.committed else b""
+            body = self._cursor.take()
             if self._cursor.position < log.committed:
                 self._write(body, last=False)
                 self._go_on_soon()
@@ -248,7 +250,7 @@ class Watcher:
             asyncio.get_running_loop().call_soon(self._advance)
 
     def _write_end(self, body: bytes, *, broken: bool) -> None:
-        self._ending = True
+        self._ending = self._resting = True
         if body or not broken:
             self._write(body, last=not broken)
         if self._blocked is None:
@@ -259,16 +261,20 @@ class Watcher:
     def _write(self, body: bytes, *, last: bool) -> None:
         self.sent += len(body)
         self._last_write = self._clock.monotonic()
+        if self._shortcut is not None and not last and self._shortcut.write(body):
+            return
         sending = self._send({"type": "http.response.body", "body": body, "more_body": not last})
         try:
             waits_for = sending.send(None)
         except StopIteration:
             return
+        self._resting = True
         self._blocked = asyncio.ensure_future(_go_on(sending, waits_for))
         self._blocked.add_done_callback(self._unblocked)
 
     def _unblocked(self, sending: "asyncio.Task[None]") -> None:
         self._blocked = None
+        self._resting = self._ending or self._over.done()
         if not sending.cancelled() and (error := sending.exception()) is not None:
             self._broke(error)
         self._advance()
@@ -283,6 +289,7 @@ class Watcher:
         self._finish()
 
     def _finish(self) -> None:
+        self._resting = True
         if not self._over.done():
             self._over.set_result(None)
 

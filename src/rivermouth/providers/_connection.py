@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
             return self._release()
         if self._unseen > MAX_HEAD:
             self._fail(ProviderBroken(f"the model's server sent more than {MAX_HEAD} bytes of headers"))
-        elif self._polled is not None and self._descriptor < 0 and self._listener.steady:
+        elif self._descriptor < 0 and self._polled is not None and self._listener.steady:
             self._be_polled(self._polled)
         return None
 

@@ -98,20 +98,33 @@ class Deltas:
         self._reason: str | None = None
         self._called_tools = False
         self._model: str | None = None
-        self._done = False
+        self._done = self._flowing = False
         self.spoke = False
 
     def feed(self, data: bytes) -> bool:
         """Take the next bytes, cut anywhere; True once `[DONE]` has come. Raises: ProviderFault."""
-        if (
-            not self._line
-            and not self._event
-            and data[:6] == b"data: "
-            and data[-2:] == b"\n\n"
-            and data.count(b"\n") == 2
-        ):
-            self._dispatch(data[6:-2])
+        if self._flowing and data[:6] == b"data: " and data[-2:] == b"\n\n" and data.count(b"\n") == 2:
+            return self._next(data[6:-2])
+        done = self._take_all(data)
+        self._flowing = self.spoke and bool(self._model) and not (self._line or self._event or self._halves)
+        return done
+
+    def _next(self, payload: bytes) -> bool:
+        """One whole event in the middle of an answer: a piece of text and nothing else, for nearly every token."""
+        try:
+            chunk = _decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._flowing = False  # `[DONE]`, or half a character, which the next one may complete
+            self._dispatch(payload)
             return self._done
+        delta = chunk.choices[0].delta if chunk.choices else None
+        if delta is not None and (text := delta.content) and _is_text_alone(chunk, delta):
+            self._text(text)
+            return False
+        self._hear(chunk, payload, exact=True)
+        return False
+
+    def _take_all(self, data: bytes) -> bool:
         *lines, rest = data.split(b"\n")
         if lines:
             lines[0] = bytes(self._line) + lines[0]
@@ -161,13 +174,16 @@ class Deltas:
         if payload[:6] == b"[DONE]":
             self._done = True
             return
-        exact = True
         try:
             chunk = _decode(payload) if self._model else _decode_first(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            if not payload.strip():  # some servers keep the connection warm with empty events
-                return
-            chunk, exact = _decode_leniently(payload), False
+            if payload.strip():  # some servers keep the connection warm with empty events
+                self._hear(_decode_leniently(payload), payload, exact=False)
+        else:
+            self._hear(chunk, payload, exact=True)
+
+    def _hear(self, chunk: Chunk, payload: bytes, *, exact: bool) -> None:
+        """exact: as msgspec read it, so there is no half of a character in it."""
         if chunk.choices and chunk.error is None:
             choice = chunk.choices[0]
             if choice.finish_reason is not None:
@@ -182,7 +198,6 @@ class Deltas:
             self._model = chunk.model
 
     def _add(self, delta: Delta, *, exact: bool) -> None:
-        """exact: as msgspec read it, so there is no half of a character in it."""
         plain = exact and not self._halves
         if reasoning := delta.reasoning_content or delta.reasoning:
             self._say("reasoning", reasoning, plain=plain)
@@ -215,6 +230,18 @@ class Deltas:
         if text:
             self.spoke = True
             (self._sink.text if key == "text" else self._sink.reasoning)(text if plain else _mend(text))
+
+
+def _is_text_alone(chunk: Chunk, delta: Delta) -> bool:
+    assert chunk.choices is not None
+    return not (
+        chunk.choices[0].finish_reason
+        or delta.tool_calls
+        or delta.reasoning_content
+        or delta.reasoning
+        or chunk.usage
+        or chunk.error is not None
+    )
 
 
 def _mend(text: str) -> str:
