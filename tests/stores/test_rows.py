@@ -121,10 +121,10 @@ def test_a_full_disk_and_a_locked_file_are_told_and_got_over(tmp_path: Path) -> 
         rows = SqliteRows(path, SystemClock(), busy_timeout=0.01)
         await open_turn(rows, message("m1"))
         pages = await rows._do("look", lambda connection: connection.exec_driver_sql("PRAGMA page_count").scalar_one())
-        await rows._do("look", lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}"))
+        await most_pages(rows, pages)
         with pytest.raises(Unavailable):
             await open_turn(rows, message("m2", "x" * 100_000))
-        await rows._do("look", lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 100000"))
+        await most_pages(rows, 100_000)
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(Unavailable):
@@ -136,6 +136,33 @@ def test_a_full_disk_and_a_locked_file_are_told_and_got_over(tmp_path: Path) -> 
         return [read, written]
 
     assert asyncio.run(play()) == [1, 2]
+
+
+async def most_pages(rows: SqliteRows, most: int) -> None:
+    """Bound the file for both of its connections, as a full disk would."""
+    pragma = f"PRAGMA max_page_count = {most}"
+    rows._here.execute(pragma)
+    await rows._do("look", lambda connection: connection.exec_driver_sql(pragma))
+
+
+def test_who_finds_the_file_locked_waits_without_holding_up_the_loop(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+
+    async def play() -> int:
+        rows = SqliteRows(path, SystemClock(), busy_timeout=20)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            opening = asyncio.create_task(open_turn(rows, message("m1")))
+            await asyncio.to_thread(lambda: None)
+            waits = not opening.done()
+            other.execute("COMMIT")
+        assert waits
+        await opening
+        stored = await rows.messages(("ann",), "session", "default")
+        await rows.close()
+        return len(stored)
+
+    assert asyncio.run(play()) == 1
 
 
 class Still(SystemClock):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from rivermouth.errors import Conflict, NotFound
@@ -143,7 +143,7 @@ def _user(row: Sequence[Any] | None) -> User | None:
     return None if row is None else User(**dict(zip(users.c.keys(), row, strict=True)))
 
 
-def _holder(row: Row[Any]) -> Holder:
+def _holder(row: Sequence[Any]) -> Holder:
     values = tuple(row)
     credential = Credential(**dict(zip(credentials.c.keys(), values[:_CREDENTIAL_WIDTH], strict=True)))
     holder = _user(values[_CREDENTIAL_WIDTH:])

@@ -1,7 +1,8 @@
-"""Rows on SQLite: one file, one connection, one thread, and one transaction for each operation.
+"""Rows on SQLite: one file, and one transaction for each operation.
 
-Rejected: aiosqlite, which hops to its thread and back for every statement, where this hops once for all
-statements of an operation.
+What every chat request does runs in the event loop's own thread: SQLite answers it in less time than a hop to another thread
+and back takes. Only where somebody else is writing, so that it would have to wait, and for all other operations, there is a
+thread, with one hop for all statements of an operation. Rejected: aiosqlite, which hops for every statement.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
@@ -22,12 +23,17 @@ from sqlalchemy.pool import StaticPool
 from rivermouth.clock import Clock
 from rivermouth.errors import Unavailable
 from rivermouth.stores import causes, revisions
+from rivermouth.stores.direct import Direct
 from rivermouth.stores.revisions import Way
 from rivermouth.stores.sql_rows import Access, SqlRows
 
 T = TypeVar("T")
 # The lock is taken at once: a transaction that reads first and writes later fails when another process wrote in between.
 BEGIN: dict[Access, str] = {"look": "BEGIN", "read": "BEGIN", "write": "BEGIN IMMEDIATE"}
+
+
+CHECKPOINT_WRITES = 500
+"""A checkpoint every so many transactions of the event loop's thread: about 8 MB of WAL."""
 
 
 class SqliteRows(SqlRows):
@@ -46,6 +52,10 @@ class SqliteRows(SqlRows):
         except Unavailable:
             self._thread.shutdown()
             raise
+        self._here = _connect_here(path)
+        # To a query it is a connection, as far as queries use one.
+        self._direct = cast(Connection, Direct(self._here))
+        self._since_checkpoint = 0
 
     async def close(self) -> None:
         """Finish what was begun, then close the file. Calling it twice is the same as once."""
@@ -53,17 +63,34 @@ class SqliteRows(SqlRows):
 
     def _end(self) -> None:
         if not self._connection.closed:
+            self._here.close()
             self._thread.submit(_close, self._connection).result()
             self._thread.shutdown()
 
-    async def _do(self, access: Access, operation: Callable[[Connection], T], *, alone: str = "") -> T:
+    async def _do(
+        self, access: Access, operation: Callable[[Connection], T], *, alone: str = "", often: bool = False
+    ) -> T:
         # Whoever writes is alone in the file, so there is nothing to ask for.
-        work = partial(_transact, self._connection, BEGIN[access], partial(operation, self._connection))
+        if often:
+            # What stands in its way is waited for, and told of, in the thread.
+            with suppress(Unavailable):
+                return self._at_once(access, operation)
+        driver = _driver_of(self._connection)
+        work = partial(_transact, driver, BEGIN[access], partial(operation, self._connection))
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except Unavailable as error:
             self._warn(error)
             raise
+
+    def _at_once(self, access: Access, operation: Callable[[Connection], T]) -> T:
+        done = _transact(self._here, BEGIN[access], partial(operation, self._direct))
+        if access == "write":
+            self._since_checkpoint += 1
+            if self._since_checkpoint >= CHECKPOINT_WRITES:
+                self._since_checkpoint = 0
+                self._thread.submit(_checkpoint, self._connection)
+        return done
 
     async def probe(self) -> None:
         """Write what is there already, which needs all that a message needs of the disk. Raises: Unavailable."""
@@ -109,7 +136,9 @@ def _opened(path: Path, busy_timeout: float) -> tuple[Connection, Way]:
         try:
             for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
                 connection.exec_driver_sql(f"PRAGMA {pragma}")
-            migrated = _transact(connection, BEGIN["write"], partial(revisions.bring_up_to_date, connection))
+            migrated = _transact(
+                _driver_of(connection), BEGIN["write"], partial(revisions.bring_up_to_date, connection)
+            )
             # Not before: a migration that makes a table anew would delete, with the old one, all that refers to it.
             connection.exec_driver_sql("PRAGMA foreign_keys = ON")
         except BaseException:
@@ -118,9 +147,26 @@ def _opened(path: Path, busy_timeout: float) -> tuple[Connection, Way]:
     return connection, migrated
 
 
-def _transact(connection: Connection, begin: str, work: Callable[[], T]) -> T:
+def _connect_here(path: Path) -> sqlite3.Connection:
+    """A connection for the event loop's thread: it waits for nobody, and never for the disk in a checkpoint."""
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    for pragma in ("synchronous = NORMAL", "foreign_keys = ON", "wal_autocheckpoint = 0"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _checkpoint(connection: Connection) -> None:
+    # One that fails is made up for by the next.
+    with suppress(sqlite3.Error):
+        _driver_of(connection).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def _driver_of(connection: Connection) -> sqlite3.Connection:
+    return cast(sqlite3.Connection, connection.connection.driver_connection)
+
+
+def _transact(driver: sqlite3.Connection, begin: str, work: Callable[[], T]) -> T:
     # Begun and ended at the driver: SQLAlchemy's own begin has one mode for reading and writing, and costs 40 µs more.
-    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
     try:
         driver.execute(begin)
         result = work()

@@ -6,6 +6,7 @@ way to run them: `SqliteRows`, `PostgresRows`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import structlog
@@ -51,9 +52,12 @@ class SqlRows(ABC):
         self._warned: float | None = None
 
     @abstractmethod
-    async def _do(self, access: Access, operation: Callable[[Connection], T], *, alone: str = "") -> T:
+    async def _do(
+        self, access: Access, operation: Callable[[Connection], T], *, alone: str = "", often: bool = False
+    ) -> T:
         """What `operation` returns, committed. Of the operations with the same `alone` one at a time is under way, also where
-        the database lets several write at once."""
+        the database lets several write at once. often: part of every chat request, small, and of statements that are all
+        made once, so that whoever can may run it in a shorter way."""
 
     @abstractmethod
     async def probe(self) -> None:
@@ -63,14 +67,17 @@ class SqlRows(ABC):
     async def close(self) -> None:
         """See `Rows.close`."""
 
-    async def _look(self, operation: Callable[..., T], *args: object) -> T:
-        return await self._do("look", lambda connection: operation(connection, *args))
+    async def _look(self, operation: Callable[..., T], *args: object, often: bool = False) -> T:
+        return await self._do("look", lambda connection: operation(connection, *args), often=often)
 
     async def _read(self, operation: Callable[..., T], *args: object) -> T:
         return await self._do("read", lambda connection: operation(connection, *args))
 
-    async def _write(self, operation: Callable[..., T], *args: object, alone: str = "", **named: object) -> T:
-        return await self._do("write", lambda connection: operation(connection, *args, **named), alone=alone)
+    async def _write(
+        self, operation: Callable[..., T], *args: object, alone: str = "", often: bool = False, **named: object
+    ) -> T:
+        work = partial(operation, **named)
+        return await self._do("write", lambda connection: work(connection, *args), alone=alone, often=often)
 
     def _warn(self, error: Unavailable) -> None:
         now = self._clock.monotonic()
@@ -91,10 +98,10 @@ class SqlRows(ABC):
         await self._write(accounts.add_credential, credential)
 
     async def holders(self, prefix: str) -> list[Holder]:
-        return await self._look(accounts.holders, prefix)
+        return await self._look(accounts.holders, prefix, often=True)
 
     async def family_holder(self, family: str) -> Holder | None:
-        return await self._look(accounts.family_holder, family)
+        return await self._look(accounts.family_holder, family, often=True)
 
     async def find_credential(self, start: str) -> Holder:
         return await self._look(accounts.find_credential, start)
@@ -133,6 +140,7 @@ class SqlRows(ABC):
     ) -> Turn:
         return await self._write(
             conversations.open_turn,
+            often=True,
             system=system,
             owners=owners,
             key=key,
@@ -145,7 +153,7 @@ class SqlRows(ABC):
         )
 
     async def save_answer(self, message: StoredMessage) -> bool:
-        return await self._write(conversations.save_answer, message)
+        return await self._write(conversations.save_answer, message, often=True)
 
     async def create_conversation(
         self, owners: Sequence[str], system: str, key: str, title: str | None = None, meta: dict[str, Any] | None = None
