@@ -80,7 +80,7 @@ def test_a_pinned_listener_may_be_bound_to_every_address(bound):
     async def note(scope, receive, send):
         scopes.append(scope)
 
-    app = App(asgi=note, settings=None, auth=None, provider=None, runs=None)
+    app = App(asgi=note, settings=None, auth=None, provider=None, runs=None, watchers=None)
     app.pinned = {(bound, 3000): "ares"}
     for port in (3000, 8000):
         asyncio.run(app({"server": ("127.0.0.1", port)}, None, None))
