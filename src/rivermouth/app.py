@@ -39,6 +39,7 @@ from rivermouth.stores.sql_rows import SqlRows
 from rivermouth.stores.sqlite_log import SqliteBackend
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
+Opener = Callable[[Settings, Clock, Pulse], Awaitable[Provider]]
 ALLOWED_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 ALLOWED_HEADERS = (
     "Content-Type",
@@ -96,18 +97,22 @@ class App:
 
 @asynccontextmanager
 async def build(
-    settings: Settings, *, clock: Clock | None = None, provider: Provider | None = None
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    provider: Provider | None = None,
+    opener: Opener | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[App]:
     """Open everything in the order it depends on, give out the app, and close in the opposite order.
 
-    The data directory is there, and the caller holds it (`server.hold`).
+    The data directory is there, and the caller holds it (`server.hold`). opener: opens the provider where none is given.
     """
-    clock, folder = clock or SystemClock(), settings.data_dir
+    clock, folder, metrics = clock or SystemClock(), settings.data_dir, metrics or Metrics()
     async with AsyncExitStack() as stack:
-        metrics = Metrics()
         pulse = Pulse(settings.runs.commit_ms / 1000)
         # Opened first because the phases of a beat run in this order: read from the models, then commit.
-        provider = provider or await _open_provider(settings, clock, pulse)
+        provider = provider or await (opener or open_provider)(settings, clock, pulse)
         stack.push_async_callback(provider.close)
         rows = SqliteRows(folder / "rows.db", clock)
         stack.push_async_callback(rows.close)
@@ -130,8 +135,12 @@ async def build(
         log.on_failure = runs.log_failed
         await runs.recover(unfinished)
         stack.push_async_callback(runs.drain, 0.0)
-        watchers = Watchers(clock, heartbeat=settings.runs.heartbeat, send_timeout=settings.runs.send_timeout)
-        metrics.watchers.set_function(lambda: len(watchers.all))
+        watchers = Watchers(
+            clock,
+            heartbeat=settings.runs.heartbeat,
+            send_timeout=settings.runs.send_timeout,
+            on_change=metrics.watchers.set,
+        )
         _background(stack, watchers.run())
         _background(stack, _sweep(log, clock, settings.runs.retention))
 
@@ -180,7 +189,8 @@ class Accounts:
         self._metrics.upstream_cancelled(seconds)
 
 
-async def _open_provider(settings: Settings, clock: Clock, pulse: Pulse) -> Provider:
+async def open_provider(settings: Settings, clock: Clock, pulse: Pulse) -> Provider:
+    """The configured one; the built-in model where nothing is configured."""
     model = settings.model
     name = model.provider or ("openai" if model.url else "embedded")
     opened: Provider = await providers.load(name).open(settings, clock, pulse)

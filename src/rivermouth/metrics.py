@@ -1,7 +1,14 @@
-"""What Prometheus may ask: counters that are raised once a request, a run or a commit, never once a token."""
+"""What Prometheus may ask: counters that are raised once a request, a run or a commit, never once a token.
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+Several processes of one server write their numbers into files of one folder (`share`), so that each of them can tell all.
+"""
+
+import os
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from rivermouth.events import RunStarted
 from rivermouth.messages import Reply
@@ -13,17 +20,39 @@ LONG = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
 
 
-class Metrics:
-    """The meters of one app, in a registry of its own, so that two apps in one process never share a number."""
+def share(folder: Path, number: int) -> None:
+    """Have all meters that this process makes from now on kept in files of `folder`, under a number that is its own.
 
-    def __init__(self) -> None:
+    Whoever takes that number later goes on counting where this process ended.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: number)  # type: ignore[no-untyped-call]
+
+
+def forget(folder: Path, number: int) -> None:
+    """What the process of that number said of the present, such as its live runs, holds no more: it has ended."""
+    mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """The meters of one app, in a registry of its own, so that two apps in one process never share a number.
+
+    shared: the folder that `share` was called with, where this is one of several processes.
+    """
+
+    def __init__(self, shared: Path | None = None) -> None:
+        self._shared = shared
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "rivermouth_requests", "Requests answered.", ["dialect", "route", "status"], registry=registry
         )
         self.runs = Counter("rivermouth_runs", "Runs ended.", ["dialect", "outcome"], registry=registry)
-        self.live_runs = Gauge("rivermouth_live_runs", "Runs that are going on.", registry=registry)
-        self.watchers = Gauge("rivermouth_watchers", "Clients that follow a run.", registry=registry)
+        self.live_runs = Gauge(
+            "rivermouth_live_runs", "Runs that are going on.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.watchers = Gauge(
+            "rivermouth_watchers", "Clients that follow a run.", registry=registry, multiprocess_mode="livesum"
+        )
         self.ttft = Histogram(
             "rivermouth_time_to_first_token_seconds",
             "From a run's start to its first token.",
@@ -94,8 +123,12 @@ class Metrics:
         self.upstream_cancel_seconds.observe(seconds)
 
     def exposition(self) -> bytes:
-        """All of it in Prometheus' text format, to be sent as `CONTENT_TYPE`."""
-        return generate_latest(self.registry)
+        """All of it in Prometheus' text format, to be sent as `CONTENT_TYPE`; with other processes, that of all together."""
+        if self._shared is None:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together, str(self._shared))  # type: ignore[no-untyped-call]
+        return generate_latest(together)
 
 
 def names() -> list[str]:

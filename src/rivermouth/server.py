@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import socket
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ import uvicorn
 
 from rivermouth.app import App, build
 from rivermouth.doors.protocol import BoundedProtocol
+from rivermouth.listeners import BACKLOG, Listeners, bind
 from rivermouth.providers import Provider
 from rivermouth.settings import Settings, SettingsError
 
+OnReady = Callable[[App, list[str]], Coroutine[Any, Any, None]]
 FLUSH_SECONDS = 5
 """How long clients may take, once all runs are over, to read what is written for them."""
 
@@ -60,43 +62,31 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-async def serve(
-    settings: Settings,
-    on_ready: Callable[[App, list[str]], Coroutine[Any, Any, None]],
-    *,
-    provider: Provider | None = None,
-) -> None:
+async def serve(settings: Settings, on_ready: OnReady, *, provider: Provider | None = None) -> None:
     """Serve until SIGINT or SIGTERM. `on_ready` is told the app and the addresses, such as `http://127.0.0.1:8000`.
 
     Raises: SettingsError where a port is taken or the data directory is in use.
     """
-    sockets, pinned = _bind(settings)
-    try:
-        with hold(settings.data_dir):
-            async with build(settings, provider=provider) as app:
-                app.pinned = pinned
-                await _serve(app, sockets, on_ready)
-    finally:
-        for sock in sockets:
-            sock.close()
+    with closing(bind(settings)) as listeners, hold(settings.data_dir):
+        async with build(settings, provider=provider) as app:
+            await serve_on(listeners, app, on_ready)
 
 
-async def _serve(
-    app: App, sockets: list[socket.socket], on_ready: Callable[[App, list[str]], Coroutine[Any, Any, None]]
-) -> None:
+async def serve_on(listeners: Listeners, app: App, on_ready: OnReady) -> None:
+    """Serve a built app until it is told to go. `on_ready` as above; its failure is raised in the end."""
+    app.pinned = listeners.pinned
     tasks: list[asyncio.Task[None]] = []
-    addresses = [_address(sock) for sock in sockets]
+    urls = listeners.urls
     server = Server(
-        _config(app),
-        on_ready=lambda: tasks.append(asyncio.ensure_future(on_ready(app, addresses))),
-        drain=app.drain,
+        config(app), on_ready=lambda: tasks.append(asyncio.create_task(on_ready(app, urls))), drain=app.drain
     )
     app.stop = server.leave
-    await server.serve(sockets=sockets)
+    await server.serve(sockets=list(listeners.sockets))
     await asyncio.gather(*tasks)
 
 
-def _config(app: App) -> uvicorn.Config:
+def config(app: App) -> uvicorn.Config:
+    """How uvicorn serves the app."""
     settings = app.settings
     return uvicorn.Config(
         app,
@@ -111,47 +101,8 @@ def _config(app: App) -> uvicorn.Config:
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=FLUSH_SECONDS,
         timeout_keep_alive=75,
-        backlog=4096,
+        backlog=BACKLOG,
     )
-
-
-def _bind(settings: Settings) -> tuple[list[socket.socket], dict[tuple[str, int], str]]:
-    """All listeners, bound before anything else starts. Raises: SettingsError naming the address that is taken."""
-    patience = settings.runs.send_timeout
-    sockets = [_listener(settings.host, settings.port, patience)]
-    pinned = {}
-    for entry in settings.listen:
-        address, _, system = entry.partition("=")
-        host, _, port = address.rpartition(":")
-        sockets.append(_listener(host.strip("[]"), int(port), patience))
-        name = sockets[-1].getsockname()
-        pinned[(name[0], name[1])] = system
-    return sockets, pinned
-
-
-def _address(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _listener(host: str, port: int, send_timeout: float) -> socket.socket:
-    """A bound socket whose connections the kernel drops once the other side has taken nothing for `send_timeout` seconds.
-
-    That is true of every answer, and also once all of it is written, when no watcher looks any more.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio (not uvloop) leaves Nagle's algorithm on where a socket does not name TCP: 40 ms for each small answer.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(send_timeout * 1000))
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        raise SettingsError(
-            f"cannot listen on {host}:{port}: {error.strerror}; stop what uses it, or choose another with --port"
-        ) from error
-    return sock
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Several systems on one host: pinned listeners, prefixes, pages from elsewhere, and proxies in front."""
 
 import asyncio
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -80,7 +81,8 @@ def test_a_pinned_listener_may_be_bound_to_every_address(bound):
     async def note(scope, receive, send):
         scopes.append(scope)
 
-    app = App(asgi=note, settings=None, auth=None, provider=None, runs=None, watchers=None)
+    runs = SimpleNamespace(draining=False)
+    app = App(asgi=note, settings=None, auth=None, provider=None, runs=runs, watchers=None)
     app.pinned = {(bound, 3000): "ares"}
     for port in (3000, 8000):
         asyncio.run(app({"server": ("127.0.0.1", port)}, None, None))

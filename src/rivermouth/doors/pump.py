@@ -315,10 +315,13 @@ def _rest(sending: Coroutine[Any, None, None], waits_for: Any) -> Generator[Any,
 
 
 class Watchers:
-    """All watchers of this process, and the one clock that looks after them."""
+    """All watchers of this process, and the one clock that looks after them. on_change: told how many there are."""
 
-    def __init__(self, clock: Clock, *, heartbeat: float, send_timeout: float) -> None:
+    def __init__(
+        self, clock: Clock, *, heartbeat: float, send_timeout: float, on_change: Callable[[int], None] = lambda _: None
+    ) -> None:
         self._clock, self._heartbeat, self._send_timeout = clock, heartbeat, send_timeout
+        self._on_change = on_change
         self.all: set[Watcher] = set()
 
     async def run(self) -> None:
@@ -338,7 +341,9 @@ class Watchers:
     def add(self, watcher: Watcher) -> Any:
         """Look after that one while inside."""
         self.all.add(watcher)
+        self._on_change(len(self.all))
         try:
             yield watcher
         finally:
             self.all.discard(watcher)
+            self._on_change(len(self.all))
