@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from tests.servers import Postgres, postgres
+from tests.servers import Postgres, Redis, postgres, redis
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +30,10 @@ _databases = itertools.count()
 def database_url(postgres_server: Postgres) -> str:
     """The address of an empty database of this test's own."""
     return postgres_server.createdb(f"of_a_test_{next(_databases)}")
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """One Redis for all tests that leave it running and put nothing of their own into its database 0."""
+    with redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server

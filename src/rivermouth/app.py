@@ -1,10 +1,12 @@
 """The only place that wires things: settings in, an ASGI app out."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+import structlog
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 
@@ -12,6 +14,7 @@ from rivermouth import dialects, logs, providers
 from rivermouth.clock import Clock, SystemClock
 from rivermouth.doors import docs, ops, siblings
 from rivermouth.doors.chat import ChatDoor
+from rivermouth.doors.checks import log_check, rows_check, runs_check
 from rivermouth.doors.conversations import ConversationsDoor
 from rivermouth.doors.following import Following
 from rivermouth.doors.front import Front
@@ -24,7 +27,6 @@ from rivermouth.engine.limits import Limiter
 from rivermouth.engine.runs import Runs
 from rivermouth.engine.secrets import load_secret
 from rivermouth.engine.tickets import Tickets
-from rivermouth.errors import Unavailable
 from rivermouth.events import RunStarted
 from rivermouth.messages import Reply
 from rivermouth.metrics import Metrics
@@ -34,9 +36,11 @@ from rivermouth.settings import SYSTEMS, Settings
 from rivermouth.stores.event_log import Log
 from rivermouth.stores.redis_client import connect
 from rivermouth.stores.redis_limits import SharedWindows
+from rivermouth.stores.redis_log import RedisBackend
 from rivermouth.stores.rows import SqliteRows
-from rivermouth.stores.sql_rows import SqlRows
 from rivermouth.stores.sqlite_log import SqliteBackend
+
+logger = structlog.get_logger("rivermouth.app")
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 Opener = Callable[[Settings, Clock, Pulse], Awaitable[Provider]]
@@ -116,7 +120,8 @@ async def build(
         stack.push_async_callback(provider.close)
         rows = SqliteRows(folder / "rows.db", clock)
         stack.push_async_callback(rows.close)
-        log = Log(SqliteBackend(folder), pulse)
+        redis = _redis_log(settings, metrics)
+        log = Log(redis or SqliteBackend(folder), pulse)
         log.commits.on_commit = lambda seconds, events: metrics.commit(seconds=seconds, events=events)
         unfinished = await log.open()
         stack.push_async_callback(log.close)
@@ -143,9 +148,16 @@ async def build(
         )
         _background(stack, watchers.run())
         _background(stack, _sweep(log, clock, settings.runs.retention))
+        if redis is not None:
+            _background(stack, _take_over(log, runs, redis.look_seconds))
 
         apps = siblings.build(siblings.Services(settings, auth, limiter, rows, runs, clock))
-        checks = {"rows": _rows_check(rows), "log": _log_check(log), "model": provider.check, "runs": _runs_check(runs)}
+        checks = {
+            "rows": rows_check(rows),
+            "log": log_check(log, redis),
+            "model": provider.check,
+            "runs": runs_check(runs),
+        }
         following = Following(runs=runs, watchers=watchers, clock=clock)
         front = Front(
             settings=settings,
@@ -195,6 +207,19 @@ async def open_provider(settings: Settings, clock: Clock, pulse: Pulse) -> Provi
     name = model.provider or ("openai" if model.url else "embedded")
     opened: Provider = await providers.load(name).open(settings, clock, pulse)
     return opened
+
+
+def _redis_log(settings: Settings, metrics: Metrics) -> RedisBackend | None:
+    if settings.redis_url is None:
+        return None
+    return RedisBackend(
+        settings.redis_url.get_secret_value(),
+        new_id=lambda: uuid.uuid4().hex,
+        lease=settings.runs.lease,
+        timeout=settings.runs.commit_timeout,
+        retention=settings.runs.retention,
+        on_takeover=metrics.taken_over,
+    )
 
 
 def _shared_windows(settings: Settings, stack: AsyncExitStack) -> SharedWindows | None:
@@ -250,26 +275,15 @@ async def _sweep(log: Log, clock: Clock, retention: float) -> None:
         await asyncio.sleep(min(SWEEP_SECONDS, retention))
 
 
-def _rows_check(rows: SqlRows) -> ops.Check:
-    async def check() -> str:
-        await rows.probe()
-        return rows.name
-
-    return check
-
-
-def _log_check(log: Log) -> ops.Check:
-    async def check() -> str:
-        log.raise_if_failed()
-        return f"SQLite, {len(log.live)} live"
-
-    return check
-
-
-def _runs_check(runs: Runs) -> ops.Check:
-    async def check() -> str:
-        if runs.draining:
-            raise Unavailable("shutting down")
-        return "taking requests"
-
-    return check
+async def _take_over(log: Log, runs: Runs, every: float) -> None:
+    """Show the other replicas that this one lives, and end the runs of those that do not."""
+    async with asyncio.TaskGroup() as group:
+        while True:
+            await asyncio.sleep(every)
+            try:
+                unfinished = await log.look()
+            except Exception:
+                # For one look that breaks the lease must not lapse.
+                logger.exception("look_broke")
+            else:
+                group.create_task(runs.recover(unfinished))

@@ -84,6 +84,11 @@ class Metrics:
         self.commit_events = Histogram(
             "rivermouth_commit_events", "Events in one group commit.", buckets=SIZES, registry=registry
         )
+        self.replicas_taken_over = Counter(
+            "rivermouth_replicas_taken_over",
+            "Replicas that were found dead, and whose runs this one ended.",
+            registry=registry,
+        )
         self.rate_limited = Counter(
             "rivermouth_rate_limited", "Requests refused for their number.", ["dialect"], registry=registry
         )
@@ -121,6 +126,10 @@ class Metrics:
     def upstream_cancelled(self, seconds: float) -> None:
         """One upstream connection closed, so long after a stop was asked for."""
         self.upstream_cancel_seconds.observe(seconds)
+
+    def taken_over(self) -> None:
+        """One replica whose runs were ended here."""
+        self.replicas_taken_over.inc()
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format, to be sent as `CONTENT_TYPE`; with other processes, that of all together."""

@@ -11,39 +11,15 @@ batches and holds no memory. What a commit is, is the backend's business (`sqlit
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunEnded, RunStarted
 from rivermouth.pulse import Pulse
+from rivermouth.stores.backend import RETRY_SECONDS, Abandoned, Backend, Commits, Fenced, NotDurable, Written
 from rivermouth.stores.causes import WORDS, kind_of
 
-RETRY_SECONDS = 1.0
-"""From a failed commit to the next try."""
-Written = tuple[str, int, list[Event]]
-"""Run, number of its first event in this group, the events."""
-
-
-class Backend(Protocol):
-    """Where groups go. Nothing here is called before `open` or after `close`."""
-
-    async def open(self) -> dict[str, list[Event]]:
-        """Make ready; returns the events of every run that has no record yet, as a crash left them."""
-
-    def commit(self, group: list[Written], done: Callable[[Exception | None], None]) -> None:
-        """Make `group` durable, then call `done(None)`, or `done(error)` if that failed. Never called again before `done`."""
-
-    def record(self, events: list[Event]) -> None:
-        """Write a finished run as one record, when there is time; its journal entries may be trimmed after that."""
-
-    async def load(self, run: str) -> list[Event] | None:
-        """A recorded run, whole; its first event alone where the rest was swept; None where there is no such run."""
-
-    async def sweep(self, before: float) -> None:
-        """Forget the events of runs that ended before that time (seconds since the epoch), keeping only that they were."""
-
-    async def close(self) -> None:
-        """Finish the records and let go of everything."""
+__all__ = ["Backend", "Fenced", "GroupCommit", "Log", "NotDurable", "RunLog", "Written"]
 
 
 class RunLog:
@@ -51,7 +27,7 @@ class RunLog:
 
     __slots__ = ("_commits", "committed", "dirty", "ended", "events", "listeners", "live", "run", "shared")
 
-    def __init__(self, commits: "GroupCommit", run: str, events: list[Event], *, live: bool) -> None:
+    def __init__(self, commits: Commits, run: str, events: list[Event], *, live: bool) -> None:
         self._commits = commits
         self.run = run
         self.events = events
@@ -98,6 +74,11 @@ class RunLog:
     def hurry(self) -> None:
         """Commit what there is at the end of this turn of the loop, not at the end of the group's time."""
         self._commits.hurry()
+
+    def abandon(self, commits: Abandoned) -> None:
+        """Nothing more will be committed here: tell whoever listens."""
+        self._commits = commits
+        self.tell()
 
     def tell(self) -> None:
         """Call every listener."""
@@ -197,8 +178,15 @@ class GroupCommit:
         if self._hurried and self._dirty:
             asyncio.get_running_loop().call_soon(self._commit_now)
 
+    def forget(self) -> None:
+        """Drop what is not committed, and with it the failure to do so."""
+        self._dirty, self._hurried, self.failure = [], False, None
+
     def _fail(self, logs: list[RunLog], error: Exception) -> None:
         """Keep what could not be written, tell everybody the first time, and try again in a while."""
+        if isinstance(error, Fenced):
+            self._on_failure(error)
+            return
         for log in logs:
             log.dirty = True
         self._dirty = [*logs, *(log for log in self._dirty if log not in logs)]
@@ -215,6 +203,8 @@ class GroupCommit:
 
 
 def _cause(error: Exception) -> str:
+    if isinstance(error, NotDurable):
+        return str(error)
     if isinstance(error, ValueError | OverflowError):
         return "an event has no form that can be stored"
     return WORDS[kind_of(error)]
@@ -232,8 +222,20 @@ class Log:
 
     async def open(self) -> list[RunLog]:
         """Make ready; returns the runs that a crash left without an end, to be ended by the caller."""
+        return self._take(await self._backend.open())
+
+    async def look(self) -> list[RunLog]:
+        """Where several replicas share the log: show that this one lives; returns the runs of those that do not, to be ended
+        by the caller. To be called every few seconds."""
+        try:
+            return self._take(await self._backend.look())
+        except Fenced as error:
+            self._failed(error)
+            return []
+
+    def _take(self, runs: dict[str, list[Event]]) -> list[RunLog]:
         unfinished = []
-        for run, events in (await self._backend.open()).items():
+        for run, events in runs.items():
             log = RunLog(self.commits, run, events, live=True)
             if log.ended:
                 self._backend.record(events)
@@ -256,11 +258,11 @@ class Log:
             raise self.commits.failure
 
     async def find(self, run: str) -> RunLog | None:
-        """The log of that run, live or finished; None where there is none. See `RunLog.forgotten`."""
+        """The log of that run, live or finished; None where there is none. See `RunLog.forgotten`. Raises: Unavailable."""
         if run in self.live:
             return self.live[run]
-        events = await self._backend.load(run)
-        return None if events is None else RunLog(self.commits, run, events, live=False)
+        found = await self._backend.load(run)
+        return RunLog(self.commits, run, found, live=False) if isinstance(found, list) else found
 
     async def sweep(self, before: float) -> None:
         """Forget the events of runs that ended before that time."""
@@ -276,5 +278,15 @@ class Log:
 
     def _failed(self, error: Exception) -> None:
         self.on_failure(error)
+        if isinstance(error, Fenced):
+            self._abandon()
         for log in list(self.live.values()):
             log.tell()
+
+    def _abandon(self) -> None:
+        """Live runs belong to another replica now: their watchers are told, and new runs may begin."""
+        self.commits.forget()
+        logs, self.live = list(self.live.values()), {}
+        gone = Abandoned(Unavailable("another server has taken this answer over; ask for it again", retry_after=1.0))
+        for log in logs:
+            log.abandon(gone)

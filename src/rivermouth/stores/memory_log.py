@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from rivermouth.events import Event, RunEnded, RunStarted
-from rivermouth.stores.event_log import Written
+from rivermouth.stores.backend import Written
 
 
 class MemoryBackend:
@@ -14,6 +14,10 @@ class MemoryBackend:
 
     async def open(self) -> dict[str, list[Event]]:
         """Nothing survives, so nothing is found."""
+        return {}
+
+    async def look(self) -> dict[str, list[Event]]:
+        """No replica but this one knows of the log."""
         return {}
 
     def commit(self, group: list[Written], done: Callable[[Exception | None], None]) -> None:

@@ -6,6 +6,7 @@ Several deployments share a Redis by the database number of their addresses; all
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -20,23 +21,25 @@ FAILURES = (exceptions.RedisError, OSError, TimeoutError)
 
 
 def connect(url: str, *, timeout: float, connections: int = 8, retries: int = 0) -> Redis:
-    """A client that connects when it is first used; `aclose` ends it.
+    """A client that connects when it is first used; `aclose` ends it. How long an answer may take is for `answering` to say.
 
-    timeout: seconds for a connection, and for each answer. connections: the most at a time; further callers wait.
+    timeout: seconds for a connection. connections: the most at a time; further callers wait.
     retries: how often a command is tried again whose connection broke. It may have been carried out by then.
     """
-    # Rejected: the client's own default, which tries ten times, and again after a timeout: a request would hang for a minute.
-    retry = Retry(NoBackoff(), retries, supported_errors=(exceptions.ConnectionError,))
     pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=timeout,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=retry,
-        client_name=PREFIX,
+        url, max_connections=connections, timeout=timeout, **options(timeout, retries=retries)
     )
     return Redis.from_pool(pool)
+
+
+def options(timeout: float, *, retries: int = 0) -> dict[str, Any]:
+    """What holds for every connection."""
+    # Rejected: the client's own default, which tries ten times, and again after a timeout: a request would hang for a minute.
+    retry = Retry(NoBackoff(), retries, supported_errors=(exceptions.ConnectionError,))
+    # Rejected: `socket_timeout`. The client keeps to it with `asyncio.wait_for`, a task for each command, and under
+    # Python 3.11 a cancellation can get lost in that.
+    times = {"socket_timeout": None, "socket_connect_timeout": timeout}
+    return {**times, "retry": retry, "client_name": PREFIX}
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ import msgspec
 
 from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunEnded, RunStarted
-from rivermouth.stores.event_log import RETRY_SECONDS, Written
+from rivermouth.stores.backend import RETRY_SECONDS, Written
 
 CHECKPOINT_ROWS = 1000
 """A checkpoint every so many groups: about 8 MB of WAL."""
@@ -55,6 +55,10 @@ class SqliteBackend:
         self._runs = await self._in_thread(self._open_runs)
         unfinished: dict[str, list[Event]] = await self._in_thread(self._replay)
         return unfinished
+
+    async def look(self) -> dict[str, list[Event]]:
+        """No replica but this one knows of the log."""
+        return {}
 
     def commit(self, group: list[Written], done: Callable[[Exception | None], None]) -> None:
         """One row, in this thread; `done` is called before this returns."""
