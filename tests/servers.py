@@ -1,10 +1,11 @@
-"""Real Redis and PostgreSQL servers for tests: each on a free port of 127.0.0.1, in a folder of its own, ended by its pid."""
+"""Real Redis and PostgreSQL servers for tests: each on a free port of 127.0.0.1, with a folder of its own, ended by its pid."""
 
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -100,9 +101,10 @@ class Postgres(ServerProcess):
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         user = "postgres" if os.geteuid() == 0 else None
-        data = folder / "data"
-        data.mkdir(mode=0o700)
-        _open_to(folder, user)
+        # Not in `folder`: every start of pytest closes what is above it to all other users, also that of another checkout.
+        self.data = data = Path(tempfile.mkdtemp(prefix="rivermouth-postgres-"))
+        if user is not None:
+            shutil.chown(data, user)
         init = [_program("initdb"), "-D", str(data), "-U", "rivermouth", "--auth=trust", "-E", "UTF8", "--no-locale"]
         subprocess.run([*init, "--no-sync"], check=True, capture_output=True, user=user, env=_plain_environment())
         command = [_program("postgres"), "-D", str(data), "-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
@@ -145,11 +147,12 @@ def postgres(folder: Path) -> Iterator[Postgres]:
     """A PostgreSQL of its own until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     server = Postgres(folder)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.stop()
+        shutil.rmtree(server.data)
 
 
 def _program(name: str) -> str:
@@ -158,17 +161,6 @@ def _program(name: str) -> str:
     found = str(debian[-1]) if debian else shutil.which(name)
     assert found, f"{name} is missing; scripts/test installs it on Debian and Ubuntu as root"
     return found
-
-
-def _open_to(folder: Path, user: str | None) -> None:
-    """Give the folder to `user`, and let that user pass through those above it, which pytest keeps for itself."""
-    if user is None:
-        return
-    for path in (folder, *folder.glob("*")):
-        shutil.chown(path, user)
-    for parent in folder.parents:
-        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
 
 
 def _plain_environment() -> dict[str, str]:

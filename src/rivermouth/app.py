@@ -25,7 +25,7 @@ from rivermouth.doors.streams import StreamsDoor
 from rivermouth.engine.auth import Auth
 from rivermouth.engine.limits import Limiter
 from rivermouth.engine.runs import Runs
-from rivermouth.engine.secrets import load_secret
+from rivermouth.engine.secrets import signing_secret
 from rivermouth.engine.tickets import Tickets
 from rivermouth.events import RunStarted
 from rivermouth.messages import Reply
@@ -33,11 +33,11 @@ from rivermouth.metrics import Metrics
 from rivermouth.providers import Provider
 from rivermouth.pulse import Pulse
 from rivermouth.settings import SYSTEMS, Settings
+from rivermouth.stores.databases import open_rows
 from rivermouth.stores.event_log import Log
 from rivermouth.stores.redis_client import connect
 from rivermouth.stores.redis_limits import SharedWindows
 from rivermouth.stores.redis_log import RedisBackend
-from rivermouth.stores.rows import SqliteRows
 from rivermouth.stores.sqlite_log import SqliteBackend
 
 logger = structlog.get_logger("rivermouth.app")
@@ -118,15 +118,14 @@ async def build(
         # Opened first because the phases of a beat run in this order: read from the models, then commit.
         provider = provider or await (opener or open_provider)(settings, clock, pulse)
         stack.push_async_callback(provider.close)
-        rows = SqliteRows(folder / "rows.db", clock)
+        rows = await open_rows(settings, clock)
         stack.push_async_callback(rows.close)
         redis = _redis_log(settings, metrics)
         log = Log(redis or SqliteBackend(folder), pulse)
         log.commits.on_commit = lambda seconds, events: metrics.commit(seconds=seconds, events=events)
         unfinished = await log.open()
         stack.push_async_callback(log.close)
-        given = settings.auth.jwt_secret
-        secret = load_secret(folder, "jwt", given.get_secret_value() if given else None)
+        secret = await signing_secret(settings, rows)
         auth = Auth(rows, clock, settings.auth, secret)
         limiter = Limiter(settings.limits, rows, clock, _shared_windows(settings, stack))
         runs = Runs(

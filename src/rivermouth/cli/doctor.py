@@ -15,13 +15,15 @@ from rivermouth import origins, plugins
 from rivermouth.cli import client, nearby
 from rivermouth.cli.flags import given_flags, settings_flags
 from rivermouth.cli.local import accounts
+from rivermouth.cli.migrate import way_line
 from rivermouth.cli.model import model_line, provider_name
 from rivermouth.cli.ports import addresses, port_problem
-from rivermouth.errors import BadRequest, RivermouthError
+from rivermouth.errors import BadRequest, RivermouthError, Unavailable
 from rivermouth.origins import Given
 from rivermouth.providers._model import model_file
 from rivermouth.settings import Settings, SettingsError, given, merged
-from rivermouth.stores import causes
+from rivermouth.stores import causes, postgres_causes
+from rivermouth.stores.databases import look, place
 
 LEAST_FREE = 20_000_000
 """Bytes below which the disk of the data directory counts as full: the logs of both databases may grow to half of it."""
@@ -80,6 +82,9 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield (folder := _data_dir(settings))
     if folder.good:
         yield _space(settings)
+    if settings.database_url is not None:
+        yield _postgres(settings)
+    elif folder.good:
         yield _rows(settings)
     if provider_name(settings) == "embedded":
         yield _caught("built-in model", lambda: _embedded(settings), _mend_model(settings))
@@ -145,10 +150,33 @@ def _why(error: BaseException) -> str:
 async def _accounts(settings: Settings) -> str:
     if not settings.rows_file.exists():
         return "made at the first start"
+    return f"{settings.rows_file.name} opens, {await _counted(settings, 'in the data directory')}"
+
+
+async def _counted(settings: Settings, kept: str) -> str:
     async with accounts(settings) as auth:
         made = len(await auth.list())
-    where = "given" if settings.auth.jwt_secret else "kept in the data directory"
-    return f"{settings.rows_file.name} opens, {made} credentials; the signing secret is {where}"
+    return f"{made} credentials; the signing secret is {'given' if settings.auth.jwt_secret else f'kept {kept}'}"
+
+
+def _postgres(settings: Settings) -> Finding:
+    name = "database and secret"
+    try:
+        return Finding(name, True, asyncio.run(_shared(settings)))
+    except Unavailable as error:
+        cause = error.__cause__ or error
+        why = f"{place(settings)} cannot be used: {postgres_causes.why(cause)}"
+        return Finding(name, False, why, postgres_causes.mend(cause))
+    except (BadRequest, SettingsError) as error:
+        return Finding(name, False, str(error), "set auth.jwt_secret and data_dir to what it says")
+
+
+async def _shared(settings: Settings) -> str:
+    """Looks first: what a newer version has to change is for its start, not for who asks how things are."""
+    name, way = await look(settings)
+    if way.steps:
+        return f"{name}, schema {way_line(way)} at the next start, or by `rivermouth migrate`"
+    return f"{name}, schema {way.present}, {await _counted(settings, 'in the database')}"
 
 
 def _embedded(settings: Settings) -> str:

@@ -9,10 +9,11 @@ import msgspec
 
 from rivermouth.clock import SystemClock
 from rivermouth.engine.auth import Auth
-from rivermouth.engine.secrets import load_secret
+from rivermouth.engine.secrets import signing_secret
 from rivermouth.errors import Unauthenticated
 from rivermouth.settings import Settings, SettingsError
-from rivermouth.stores.rows import SqliteRows
+from rivermouth.stores import Rows
+from rivermouth.stores.databases import open_rows
 
 USER = "local"
 KINDS = {"knowbase": "token", "ares": "key", "wisqu": "jwt", "session": "jwt", "smarttalk": "jwt"}
@@ -24,22 +25,32 @@ LEAST_LEFT = 86_400.0
 
 @asynccontextmanager
 async def accounts(settings: Settings) -> AsyncIterator[Auth]:
-    """The accounts of the data directory, which is made where it is not there. A server may run beside it.
+    """The accounts in the database that the settings name; a server may run beside it. The data directory is made where it is
+    not there.
 
     Raises: SettingsError, BadRequest, Unavailable where it cannot be used.
     """
-    folder, given = settings.data_dir, settings.auth.jwt_secret
+    folder, clock = settings.data_dir, SystemClock()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        secret = load_secret(folder, "jwt", given.get_secret_value() if given else None)
     except OSError as error:
-        raise SettingsError(f"the data directory {folder} cannot be used: {error.strerror}; set data_dir") from error
-    clock = SystemClock()
-    rows = SqliteRows(settings.rows_file, clock)
+        raise _unusable(folder, error) from error
+    rows = await open_rows(settings, clock)
     try:
-        yield Auth(rows, clock, settings.auth, secret)
+        yield Auth(rows, clock, settings.auth, await _secret(settings, rows))
     finally:
         await rows.close()
+
+
+async def _secret(settings: Settings, rows: Rows) -> str:
+    try:
+        return await signing_secret(settings, rows)
+    except OSError as error:
+        raise _unusable(settings.data_dir, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> SettingsError:
+    return SettingsError(f"the data directory {folder} cannot be used: {error.strerror}; set data_dir")
 
 
 class Kept(msgspec.Struct):

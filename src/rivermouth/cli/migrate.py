@@ -9,8 +9,8 @@ import click
 from rivermouth.cli.flags import settings_flags, settings_of
 from rivermouth.clock import SystemClock
 from rivermouth.settings import Settings
+from rivermouth.stores.databases import Found, look, open_rows, place
 from rivermouth.stores.revisions import Way
-from rivermouth.stores.rows import SqliteRows, pending
 
 
 @click.command("migrate")
@@ -25,8 +25,8 @@ def command(check: bool, config: Path | None, **values: Any) -> int:  # noqa: FB
       rivermouth migrate
     """
     settings = settings_of(values, config)
-    way = pending(settings.rows_file) if check else asyncio.run(_migrate(settings))
-    click.echo(f"{settings.rows_file}: {way_line(way)}")
+    name, way = asyncio.run(look(settings) if check else _migrate(settings))
+    click.echo(f"{name}: {way_line(way)}")
     for step in way.steps:
         click.echo(f"  {step.id}  {step.title}")
     return 1 if check and way.steps else 0
@@ -39,7 +39,7 @@ def way_line(way: Way) -> str:
     return f"{way.present or 'empty'} → {way.end}"
 
 
-async def _migrate(settings: Settings) -> Way:
-    rows = SqliteRows(settings.rows_file, SystemClock())
+async def _migrate(settings: Settings) -> Found:
+    rows = await open_rows(settings, SystemClock())
     await rows.close()
-    return rows.migrated
+    return Found(place(settings), rows.migrated)

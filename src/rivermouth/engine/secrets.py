@@ -1,12 +1,24 @@
-"""The server's own secrets: given in the settings, or made once and kept in the data directory."""
+"""The server's own secrets: given in the settings, or made once and kept: in the data directory, or where servers share one, in
+the database."""
 
 import os
 import secrets
 from pathlib import Path
 
 from rivermouth.errors import BadRequest
+from rivermouth.settings import Settings
+from rivermouth.stores import Rows
 
 LEAST_CHARS = 32
+
+
+async def signing_secret(settings: Settings, rows: Rows) -> str:
+    """What signs every JWT. Servers that share a database have the same one. Raises: BadRequest where it is too short."""
+    chosen = settings.auth.jwt_secret
+    given = chosen.get_secret_value() if chosen else None
+    if given is not None or settings.database_url is None:
+        return load_secret(settings.data_dir, "jwt", given)
+    return _long_enough(await rows.secret("jwt", secrets.token_urlsafe(48)), "the secret 'jwt' in the database")
 
 
 def load_secret(data_dir: Path, name: str, given: str | None) -> str:

@@ -205,5 +205,8 @@ class Rows(Protocol):
     async def usage(self, credential: str) -> dict[str, int]:
         """Requests counted so far, by period."""
 
+    async def secret(self, name: str, fresh: str) -> str:
+        """The secret of that name, the same for all who share the database: `fresh`, where there was none until now."""
+
     async def close(self) -> None:
         """Finish what was begun and let go of the database. Calling it twice is the same as once."""

@@ -1,4 +1,5 @@
-"""Queries on users, credentials and quota counters: each a plain function over one connection and one transaction."""
+"""Queries on users, credentials, quota counters and the server's secrets: each a plain function over one connection and one
+transaction."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from rivermouth.errors import Conflict, NotFound
 from rivermouth.stores import Credential, Holder, QuotaUse, User
-from rivermouth.stores.schema import counters, credentials, users
+from rivermouth.stores.schema import counters, credentials, secrets, users
 
 # Statements are built once: making a `select` anew costs more than SQLite takes to answer it.
 _HOLDER = select(credentials, users).join(users, users.c.id == credentials.c.user_id)
@@ -41,6 +42,7 @@ _COUNT = (
     .where(counters.c.credential == bindparam("of"), counters.c.period == bindparam("during"))
     .values(count=counters.c.count + bindparam("cost"))
 )
+_SECRET = select(secrets.c.value).where(secrets.c.name == bindparam("name"))
 _CREDENTIAL_WIDTH = len(credentials.c)
 
 
@@ -132,6 +134,14 @@ def use_quota(
 def usage(connection: Connection, credential: str) -> dict[str, int]:
     """Requests by period: `2025-11-20` for a day, `2025-11` for a month."""
     return {row[0]: row[1] for row in connection.execute(_COUNTS, {"credential": credential})}
+
+
+def secret(connection: Connection, name: str, fresh: str) -> str:
+    """The secret of that name; `fresh`, kept from now on, where there is none."""
+    kept: str | None = connection.execute(_SECRET, {"name": name}).scalar()
+    if kept is None:
+        connection.execute(insert(secrets), {"name": name, "value": fresh})
+    return fresh if kept is None else kept
 
 
 def _count(connection: Connection, credential: str, period: str, cost: int) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 
 from rivermouth.errors import Conflict, NotFound
 from rivermouth.events import Source
 from rivermouth.stores import Conversation, ConversationPage, StoredMessage, Turn
-from rivermouth.stores.schema import conversations, messages
+from rivermouth.stores.schema import Words, conversations, messages
 
 TITLE_CHARS = 80
 
@@ -23,6 +23,9 @@ _OWNED = (
 )
 _KEY = conversations.c.key == bindparam("key")
 _FIND = select(conversations).where(*_OWNED, _KEY)
+# Whoever is about to change one locks it first, and looks at what belongs to it in later statements: PostgreSQL shows those
+# what was committed before the lock was had. SQLite, where a writer is alone, leaves the lock out.
+_FIND_TO_CHANGE = _FIND.with_for_update()
 _LIST = (
     select(conversations)
     .where(*_OWNED)
@@ -32,14 +35,14 @@ _LIST = (
 )
 _TOTAL = select(func.count()).select_from(conversations).where(*_OWNED)
 _HERE = conversations.c.id == bindparam("conversation_id")
-_EXISTS = select(conversations.c.id).where(_HERE)
+_EXISTS = select(conversations.c.id).where(_HERE).with_for_update()
 _GROWN = (
     update(conversations)
     .where(_HERE)
     .values(
         updated=bindparam("at"),
         message_count=conversations.c.message_count + 1,
-        title=func.coalesce(conversations.c.title, bindparam("first")),
+        title=func.coalesce(conversations.c.title, bindparam("first", type_=Words)),
     )
 )
 _CHANGED = update(conversations).where(_HERE)
@@ -71,7 +74,7 @@ def open_turn(
     history_limit: int,
 ) -> Turn:
     """See `Rows.open_turn`. new_id: our id of the conversation, should it be made."""
-    found = None if key is None else _find(connection, system, owners, key)
+    found = None if key is None else _find(connection, system, owners, key, _FIND_TO_CHANGE)
     if found is None and must_exist:
         raise _not_found(key)
     history = [] if found is None else _history(connection, found.id, history_limit)
@@ -103,17 +106,14 @@ def create_conversation(
     at: float,
 ) -> Conversation:
     """An empty conversation of the first owner. Raises: Conflict where one of the owners has that key."""
-    if _find(connection, system, owners, key) is not None:
+    if _find(connection, system, owners, key, _FIND) is not None:
         raise Conflict(f"a conversation {key!r} exists already")
     return _make(connection, new_id, system, owners[0], key, title, meta, at)
 
 
 def conversation(connection: Connection, owners: Sequence[str], system: str, key: str) -> Conversation:
     """Raises: NotFound, in the same words for what is another's and what is nobody's."""
-    found = _find(connection, system, owners, key)
-    if found is None:
-        raise _not_found(key)
-    return found
+    return _owned(connection, owners, system, key, _FIND)
 
 
 def conversation_page(
@@ -131,7 +131,7 @@ def conversation_page(
 
 def rename(connection: Connection, owners: Sequence[str], system: str, key: str, title: str, at: float) -> Conversation:
     """Raises: NotFound."""
-    found = conversation(connection, owners, system, key)
+    found = _owned(connection, owners, system, key, _FIND_TO_CHANGE)
     connection.execute(_CHANGED.values(title=title, updated=at), {"conversation_id": found.id})
     return msgspec.structs.replace(found, title=title, updated=at)
 
@@ -140,7 +140,7 @@ def merge_meta(
     connection: Connection, owners: Sequence[str], system: str, key: str, meta: dict[str, Any], at: float
 ) -> Conversation:
     """Lay `meta` over what is there, member by member. Raises: NotFound."""
-    found = conversation(connection, owners, system, key)
+    found = _owned(connection, owners, system, key, _FIND_TO_CHANGE)
     merged = found.meta | meta
     connection.execute(_CHANGED.values(meta=_json(merged), updated=at), {"conversation_id": found.id})
     return msgspec.structs.replace(found, meta=merged, updated=at)
@@ -148,7 +148,7 @@ def merge_meta(
 
 def delete_conversation(connection: Connection, owners: Sequence[str], system: str, key: str) -> int:
     """Delete it with its messages; how many messages those were. Raises: NotFound."""
-    found = conversation(connection, owners, system, key)
+    found = _owned(connection, owners, system, key, _FIND_TO_CHANGE)
     connection.execute(_GONE, {"conversation_id": found.id})
     return found.message_count
 
@@ -159,8 +159,17 @@ def all_messages(connection: Connection, owners: Sequence[str], system: str, key
     return [_message(row) for row in connection.execute(_MESSAGES, {"conversation_id": found.id})][::-1]
 
 
-def _find(connection: Connection, system: str, owners: Sequence[str], key: str) -> Conversation | None:
-    rows = connection.execute(_FIND, {"system": system, "owners": list(owners), "key": key})
+def _owned(connection: Connection, owners: Sequence[str], system: str, key: str, query: Select[Any]) -> Conversation:
+    found = _find(connection, system, owners, key, query)
+    if found is None:
+        raise _not_found(key)
+    return found
+
+
+def _find(
+    connection: Connection, system: str, owners: Sequence[str], key: str, query: Select[Any]
+) -> Conversation | None:
+    rows = connection.execute(query, {"system": system, "owners": list(owners), "key": key})
     found = [_conversation(row) for row in rows]
     return min(found, key=lambda one: owners.index(one.owner), default=None)
 

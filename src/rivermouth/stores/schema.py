@@ -17,21 +17,54 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.engine import Dialect
+
+
+class Escaped(TypeDecorator[str]):
+    """Any text at all, for PostgreSQL, which takes every character but NUL: that is written as SUB 0, and SUB as SUB 1."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """As it is stored."""
+        if value is None or ("\0" not in value and "\x1a" not in value):
+            return value
+        return value.replace("\x1a", "\x1a1").replace("\0", "\x1a0")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """As it was."""
+        if value is None or "\x1a" not in value:
+            return value
+        return value.replace("\x1a0", "\0").replace("\x1a1", "\x1a")
+
+
+class EscapedText(Escaped):
+    """The same where it may be long, which makes no difference but in name."""
+
+    impl = Text
+    cache_ok = True
+
+
+# SQLite keeps NULs by itself, and is spared the look at each value.
+Words = String().with_variant(Escaped(), "postgresql")
+Prose = Text().with_variant(EscapedText(), "postgresql")
 
 metadata = MetaData()
 
 users = Table(
     "users",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("system", String, nullable=False),
-    Column("login", String, nullable=False),
-    Column("name", String, nullable=False),
-    Column("email", String),
-    Column("password_hash", String),
-    Column("tier", String, nullable=False),
+    Column("id", Words, primary_key=True),
+    Column("system", Words, nullable=False),
+    Column("login", Words, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("email", Words),
+    Column("password_hash", Words),
+    Column("tier", Words, nullable=False),
     Column("created", Float, nullable=False),
     UniqueConstraint("system", "login", name="users_login"),
 )
@@ -39,26 +72,26 @@ users = Table(
 credentials = Table(
     "credentials",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("system", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("user_id", String, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("prefix", String, nullable=False, index=True),
-    Column("hash", String, nullable=False),
-    Column("tier", String, nullable=False),
+    Column("id", Words, primary_key=True),
+    Column("system", Words, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("user_id", Words, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("prefix", Words, nullable=False, index=True),
+    Column("hash", Words, nullable=False),
+    Column("tier", Words, nullable=False),
     Column("created", Float, nullable=False),
     Column("expires", Float),
     Column("revoked", Float),
-    Column("family", String, index=True),
+    Column("family", Words, index=True),
     Column("used", Float),
-    Column("label", String),
+    Column("label", Words),
 )
 
 counters = Table(
     "counters",
     metadata,
-    Column("credential", String, nullable=False),
-    Column("period", String, nullable=False),
+    Column("credential", Words, nullable=False),
+    Column("period", Words, nullable=False),
     Column("count", Integer, nullable=False),
     # 2025-11-20 and 2025-11 are both periods, so one table counts days and months alike.
     PrimaryKeyConstraint("credential", "period"),
@@ -68,15 +101,15 @@ counters = Table(
 conversations = Table(
     "conversations",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("system", String, nullable=False),
-    Column("owner", String, nullable=False),
-    Column("key", String, nullable=False),
-    Column("title", String),
+    Column("id", Words, primary_key=True),
+    Column("system", Words, nullable=False),
+    Column("owner", Words, nullable=False),
+    Column("key", Words, nullable=False),
+    Column("title", Words),
     Column("created", Float, nullable=False),
     Column("updated", Float, nullable=False),
     Column("message_count", Integer, nullable=False),
-    Column("meta", Text, nullable=False),
+    Column("meta", Prose, nullable=False),
     UniqueConstraint("system", "owner", "key", name="conversations_key"),
     Index("conversations_newest", "system", "owner", "updated"),
 )
@@ -86,17 +119,24 @@ messages = Table(
     metadata,
     # The order of insertion is the order of the conversation: times may be equal or run backwards.
     Column("place", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("id", String, nullable=False, unique=True),
-    Column("conversation", String, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
-    Column("role", String, nullable=False),
-    Column("text", Text, nullable=False),
+    Column("id", Words, nullable=False, unique=True),
+    Column("conversation", Words, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("role", Words, nullable=False),
+    Column("text", Prose, nullable=False),
     Column("created", Float, nullable=False),
-    Column("run", String),
-    Column("sources", Text),
-    Column("outcome", String),
+    Column("run", Words),
+    Column("sources", Prose),
+    Column("outcome", Words),
     Column("prompt_tokens", Integer),
     Column("completion_tokens", Integer),
-    Column("usage_origin", String),
-    Column("model", String),
+    Column("usage_origin", Words),
+    Column("model", Words),
     Index("messages_of", "conversation", "place"),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("value", Words, nullable=False),
 )

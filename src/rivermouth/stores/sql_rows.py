@@ -126,6 +126,9 @@ class SqlRows(ABC):
     async def usage(self, credential: str) -> dict[str, int]:
         return await self._look(accounts.usage, credential)
 
+    async def secret(self, name: str, fresh: str) -> str:
+        return await self._write(accounts.secret, name, fresh)
+
     async def open_turn(
         self,
         *,

@@ -89,12 +89,24 @@ async def a_quota_is_never_exceeded(rows: Rows) -> None:
     assert await rows.usage("other") == {}
 
 
+async def a_secret_is_made_once(rows: Rows) -> None:
+    """And is the same for all who ask for it, also at once."""
+    got = await asyncio.gather(*(rows.secret("jwt", f"fresh{number}") for number in range(8)))
+    other = await rows.secret("other", "another")
+
+    assert len(set(got)) == 1
+    assert got[0].startswith("fresh")
+    assert await rows.secret("jwt", "late") == got[0]
+    assert other == "another"
+
+
 CHECKS: tuple[Check, ...] = (
     a_login_is_taken_once_in_each_system,
     credentials_are_found_and_revoked,
     a_refresh_token_is_traded_in_once,
     expired_logins_are_forgotten_at_the_next_one,
     a_quota_is_never_exceeded,
+    a_secret_is_made_once,
 )
 
 

@@ -94,6 +94,34 @@ async def a_message_comes_back_as_it_was(rows: Rows) -> None:
     assert stored[1] == answer
 
 
+async def every_character_is_kept(rows: Rows) -> None:
+    """Also those that a database has a use of its own for, in whatever a person may name or say."""
+    text = "a\0b \x1a0 \x1a1\x1a \\0 \U0010ffff\uffff \x01\x7f"
+    turn = await open_turn(rows, message("m1", text), key=text, owners=(text,), meta={text: text})
+    await rows.save_answer(message("m2", text, role="assistant", conversation=turn.conversation.id, model=text))
+    found = await rows.conversation((text,), "session", text)
+    renamed = await rows.rename((text,), "session", text, text)
+    both = await rows.messages((text,), "session", text)
+
+    assert found.id == turn.conversation.id
+    assert found.title == turn.conversation.title == " ".join(text.split()), "what open_turn returns is what is stored"
+    assert (found.owner, found.key, found.meta) == (text, text, {text: text})
+    assert (await rows.conversations((text,), "session", key=text)).items == [renamed]
+    assert renamed.title == text
+    assert [one.text for one in both] == [text, text]
+    assert both[1].model == text
+    assert await raised(NotFound, partial(rows.conversation, (text,), "session", text.replace("\0", "\x1a0")))
+
+
+async def the_longest_names_fit(rows: Rows) -> None:
+    """255 characters of four bytes, which no compression makes shorter."""
+    long = "".join(chr(0x10000 + 7919 * number % 0xFFFFF) for number in range(255))
+    turn = await open_turn(rows, message("m1"), key=long, owners=(long[::-1],))
+
+    assert turn.conversation.key == long
+    assert (await rows.conversation((long[::-1],), "session", long)).id == turn.conversation.id
+
+
 async def history_is_the_last_messages(rows: Rows) -> None:
     """At most `history_limit`, even where all have the same time."""
     for number in range(5):
@@ -133,6 +161,31 @@ async def turns_at_once_on_a_new_key_make_one_conversation(rows: Rows) -> None:
     assert len({turn.conversation.id for turn in turns}) == 1
     assert sorted(len(turn.history) for turn in turns) == list(range(20))
     assert (await rows.conversation(ANN, "session", "default")).message_count == 20
+
+
+async def changes_at_once_are_all_there(rows: Rows) -> None:
+    """Of what describes a conversation, of its answers, and where it is made or deleted meanwhile."""
+    made = await asyncio.gather(
+        *(rows.create_conversation(ANN, "session", "default") for _ in range(5)), return_exceptions=True
+    )
+    await asyncio.gather(*(rows.merge_meta(ANN, "session", "default", {str(number): number}) for number in range(10)))
+    found = await rows.conversation(ANN, "session", "default")
+    answers = [message(f"a{number % 5}", role="assistant", conversation=found.id) for number in range(10)]
+    saved = await asyncio.gather(*(rows.save_answer(answer) for answer in answers))
+    counted = (await rows.conversation(ANN, "session", "default")).message_count
+    deleted = await asyncio.gather(
+        *(rows.delete_conversation(ANN, "session", "default") for _ in range(3)),
+        *(rows.save_answer(message(f"b{number}", role="assistant", conversation=found.id)) for number in range(3)),
+        return_exceptions=True,
+    )
+
+    assert [type(one) for one in made].count(Conflict) == 4, "one makes it, the others are told that it is there"
+    assert found.meta == {str(number): number for number in range(10)}
+    assert saved == [True] * 10
+    assert counted == 5
+    assert sorted(type(one).__name__ for one in deleted[:3]) == ["NotFound", "NotFound", "int"]
+    assert all(isinstance(one, bool) for one in deleted[3:]), "an answer is late or in time, and never an error"
+    assert await rows.save_answer(answers[0]) is False
 
 
 async def an_answer_is_saved_once(rows: Rows) -> None:
@@ -214,10 +267,13 @@ async def a_conversation_is_made_renamed_and_described(rows: Rows) -> None:
 CHECKS: tuple[Check, ...] = (
     a_turn_makes_a_conversation_and_the_next_one_finds_it,
     a_message_comes_back_as_it_was,
+    every_character_is_kept,
+    the_longest_names_fit,
     history_is_the_last_messages,
     a_conversation_that_must_exist_is_not_made,
     a_turn_without_a_key_gets_the_new_one,
     turns_at_once_on_a_new_key_make_one_conversation,
+    changes_at_once_are_all_there,
     an_answer_is_saved_once,
     one_caller_never_reaches_anothers_conversation,
     a_caller_with_two_ids_has_what_either_has,
