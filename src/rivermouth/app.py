@@ -135,6 +135,7 @@ async def build(
             provider=provider,
             clock=clock,
             observer=Accounts(metrics, settings),
+            replicas=redis.replicas if redis is not None else None,
         )
         log.on_failure = runs.log_failed
         await runs.recover(unfinished)

@@ -1,14 +1,17 @@
 """Two replicas on one Redis: whatever one of them makes, the other one serves."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from rivermouth.engine.run import Run
+from rivermouth.providers.scripted import Hold
 from tests.servers import Redis
 from tests.wire.conftest import Serving
 from tests.wire.samples import SAMPLES
 from tests.wire.texts import expected
-from tests.wire.world import SYSTEMS, WAYS, World
+from tests.wire.world import PATIENCE, SYSTEMS, WAYS, World, eventually
 
 SECRET = {"auth": {"jwt_secret": "the secret that all replicas of the tests share"}}
 
@@ -64,3 +67,89 @@ def test_ready_says_where_events_are_kept(replicas: tuple[World, World]) -> None
     answer = replicas[0].http.get("/ready").json()
 
     assert answer["checks"]["log"] == {"ok": True, "detail": "Redis, 0 live"}
+
+
+@pytest.fixture(params=["midway", "before the first token"])
+def halted(request: pytest.FixtureRequest, replicas: tuple[World, World]) -> tuple[str, str]:
+    """A question whose answer never ends, and what comes of it."""
+    text = "Half" if request.param == "midway" else ""
+    return replicas[0].model.question(*[text] * bool(text), Hold()), text
+
+
+def test_a_stop_at_another_replica_ends_the_call_upstream(
+    replicas: tuple[World, World], halted: tuple[str, str]
+) -> None:
+    (one, two), (question, text) = replicas, halted
+    with one.streaming(one.ask(WAYS["session"], question)) as stream:
+        answer = two.http.delete(f"/streams/{stream.run}")
+        call = one.model.calls[question]
+
+        assert call.cancelled.wait(PATIENCE)
+        assert answer.json() == {"stream_id": stream.run, "state": "stopped", "already": False}
+        assert text.encode() in stream.rest()
+    again = [world.http.post(f"/streams/{stream.run}/stop").json() for world in (one, two)]
+    assert again == [{"stream_id": stream.run, "state": "stopped", "already": True}] * 2
+
+
+def test_of_stops_at_all_replicas_at_once_one_is_the_first(replicas: tuple[World, World]) -> None:
+    one, two = replicas
+    with one.streaming(one.ask(WAYS["session"], one.model.question("Half", Hold()))) as stream:
+        stream.until_has(b"Half")
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(lambda world: world.http.delete(f"/streams/{stream.run}"), [one, two] * 4))
+
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert {answer.json()["state"] for answer in answers} == {"stopped"}
+    assert sorted(answer.json()["already"] for answer in answers) == [False] + [True] * 7
+
+
+def test_a_stop_of_a_run_that_is_over_changes_nothing(replicas: tuple[World, World]) -> None:
+    one, two = replicas
+    with one.streaming(one.ask(WAYS["session"], one.model.question("Whole"))) as stream:
+        stream.rest()
+
+    assert two.http.delete(f"/streams/{stream.run}").json() == {
+        "stream_id": stream.run,
+        "state": "completed",
+        "already": True,
+    }
+    assert two.http.delete(f"/streams/{'0' * 32}").status_code == 404
+
+
+def waits_on(run: Run) -> bool:
+    """Whether it goes on though its grace period is over: for as long as viewers elsewhere are reckoned with."""
+    return run.expiry is not None and run.expiry.when() - run.expiry._loop.time() > 1
+
+
+def test_a_viewer_at_another_replica_keeps_a_run_alive(replicas: tuple[World, World]) -> None:
+    one, two = replicas
+    gate = one.model.gate()
+    question = one.model.question("Half", gate, " and whole")
+    with one.streaming(one.ask(WAYS["session"], question, X_On_Disconnect="cancel")) as stream:
+        stream.until_has(b"Half")
+        with two.following(stream.run) as other:
+            other.until_has(b"Half")
+            run = one.server.app.runs.live[stream.run]
+            stream.response.close()
+            assert eventually(lambda: waits_on(run))
+            one.open(gate)
+            other.rest()
+
+    assert b"and whole" in other.read
+    assert one.state(stream.run)["stream-state"] == "completed"
+
+
+def test_a_run_is_stopped_when_its_last_viewer_leaves_another_replica(replicas: tuple[World, World]) -> None:
+    one, two = replicas
+    question = one.model.question("Half", Hold())
+    with one.streaming(one.ask(WAYS["session"], question, X_On_Disconnect="cancel")) as stream:
+        stream.until_has(b"Half")
+        with two.following(stream.run) as other:
+            other.until_has(b"Half")
+            stream.response.close()
+            run = one.server.app.runs.live[stream.run]
+            assert eventually(lambda: waits_on(run))
+            assert run.cut is None
+
+    assert one.model.calls[question].cancelled.wait(PATIENCE)
+    assert eventually(lambda: two.state(stream.run)["stream-state"] == "stopped")

@@ -33,6 +33,8 @@ class Run:
         """Set once the model has accepted the call, or the run has ended."""
         self.viewers = 0
         self.expiry: asyncio.TimerHandle | None = None
+        self.asking: asyncio.Task[None] | None = None
+        """Finds out, when its grace period is over, whether somebody views it at another replica."""
         self.task: asyncio.Task[None] | None = None
         self.call: asyncio.Task[Finish] | None = None
         """Everything that a stop cancels: what is asked of the model, from the counting of its tokens on."""

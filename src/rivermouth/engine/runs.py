@@ -6,7 +6,7 @@ the run's grace period). A run belongs to nobody's connection: it is a task of t
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import structlog
@@ -14,6 +14,7 @@ import structlog
 from rivermouth.clock import Clock
 from rivermouth.engine.agents import agent_for, model_name, refuse_files
 from rivermouth.engine.auth import Principal
+from rivermouth.engine.elsewhere import Elsewhere
 from rivermouth.engine.grace import Grace
 from rivermouth.engine.playing import INTERRUPTED, Player
 from rivermouth.engine.run import Observer, Run
@@ -26,15 +27,27 @@ from rivermouth.settings import Agent, Settings
 from rivermouth.stores import Rows, StoredMessage
 from rivermouth.stores import Turn as Opened
 from rivermouth.stores.event_log import Log, RunLog
+from rivermouth.stores.replicas import Replicas
 
 logger = structlog.get_logger("rivermouth.runs")
+
+PATIENCE = 2.0
+"""Leases for which a stop waits for another replica."""
 
 
 class Runs:
     """All live runs of this process; starts, finds and ends them."""
 
     def __init__(
-        self, *, settings: Settings, log: Log, rows: Rows, provider: Provider, clock: Clock, observer: Observer
+        self,
+        *,
+        settings: Settings,
+        log: Log,
+        rows: Rows,
+        provider: Provider,
+        clock: Clock,
+        observer: Observer,
+        replicas: Replicas | None = None,
     ) -> None:
         self._settings, self._log, self._rows = settings, log, rows
         self._clock, self._observer = clock, observer
@@ -43,6 +56,10 @@ class Runs:
         self.draining = False
         self._opening: set[asyncio.Task[Any]] = set()
         """Beginnings of runs that are not live yet."""
+        self._elsewhere: Elsewhere | None = None
+        if replicas is not None:
+            self._elsewhere = Elsewhere(replicas, PATIENCE * settings.runs.lease)
+            replicas.on_stop, replicas.on_left = self._stop_for_another, self._left_by_another
 
     async def start(
         self,
@@ -121,7 +138,11 @@ class Runs:
     async def live_in(self, conversation_row: str) -> RunLog | None:
         """The log of the newest live run of the conversation of that row; None where nothing is being answered."""
         here = (run.log for run in reversed(self.live.values()) if run.log.started.conversation_row == conversation_row)
-        return next(here, None)
+        latest = await self._elsewhere.latest(conversation_row) if self._elsewhere is not None else None
+        if latest is None or latest in self.live:
+            return next(here, None)
+        log = await self._log.find(latest)
+        return log if log is not None and log.live and log.ended is None else next(here, None)
 
     async def stop(self, run_id: str) -> tuple[RunLog, bool]:
         """Stop a run; returns its log once it has ended, and whether it was over or stopped before.
@@ -130,7 +151,11 @@ class Runs:
         """
         log = await self.find(run_id)
         run = self.live.get(run_id)
+        if run is None and self._elsewhere is not None and self._log.follows(log):
+            return log, await self._elsewhere.stop(log)
         already = run is None or not self._end_early(run, "stopped")
+        if not already and self._elsewhere is not None:
+            already = await self._elsewhere.stopped_here(run_id)
         async for _ in log.watch(log.committed):
             pass
         return log, already
@@ -140,7 +165,8 @@ class Runs:
         """While inside, somebody listens to the run; when the last one leaves, its grace period begins."""
         run = self.live.get(log.started.run)
         if run is None:
-            yield
+            with self._elsewhere.viewing(log) if self._elsewhere is not None else nullcontext():
+                yield
             return
         run.viewers += 1
         if run.expiry is not None:
@@ -190,8 +216,36 @@ class Runs:
     def _maybe_expire(self, run: Run) -> None:
         if run.viewers or run.id not in self.live or run.grace.seconds is None:
             return
-        loop = asyncio.get_running_loop()
-        run.expiry = loop.call_later(run.grace.seconds, self._end_early, run, "stopped")
+        self._expire_in(run.grace.seconds, run)
+
+    def _expire_in(self, seconds: float, run: Run) -> None:
+        if run.expiry is not None:
+            run.expiry.cancel()
+        run.expiry = asyncio.get_running_loop().call_later(seconds, self._expire, run)
+
+    def _expire(self, run: Run) -> None:
+        if self._elsewhere is None:
+            self._end_early(run, "stopped")
+        elif run.asking is None:
+            run.asking = asyncio.create_task(self._expire_unless_viewed(run, self._elsewhere), name=f"run {run.id}")
+
+    async def _expire_unless_viewed(self, run: Run, elsewhere: Elsewhere) -> None:
+        seconds = await elsewhere.viewed(run.id)
+        run.asking = None
+        if run.viewers:
+            return
+        if seconds > 0:
+            self._expire_in(seconds, run)
+        else:
+            self._end_early(run, "stopped")
+
+    def _stop_for_another(self, run_id: str) -> None:
+        if (run := self.live.get(run_id)) is not None:
+            self._end_early(run, "stopped")
+
+    def _left_by_another(self, run_id: str) -> None:
+        if (run := self.live.get(run_id)) is not None:
+            self._maybe_expire(run)
 
     def _end_early(self, run: Run, outcome: Outcome) -> bool:
         began = self._clock.monotonic()
@@ -211,6 +265,8 @@ class Runs:
         self.live.pop(run.id, None)
         if run.expiry is not None:
             run.expiry.cancel()
+        if run.asking is not None:
+            run.asking.cancel()
 
 
 async def _committed_end(log: RunLog) -> None:

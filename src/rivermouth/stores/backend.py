@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rivermouth.errors import Unavailable
 from rivermouth.events import Event
+from rivermouth.stores.causes import WORDS, kind_of
 
 if TYPE_CHECKING:
     from rivermouth.stores.event_log import RunLog
@@ -25,6 +26,9 @@ class Fenced(Exception):
 
 class Backend(Protocol):
     """Where groups go. Nothing here is called before `open` or after `close`."""
+
+    shared: bool
+    """Whether other replicas may see what is committed, even before this one has heard that it is."""
 
     async def open(self) -> dict[str, list[Event]]:
         """Make ready; returns the events of every run that has no record yet, as a crash left them."""
@@ -76,3 +80,12 @@ class Abandoned:
 
     def hurry(self) -> None:
         """Nothing is done."""
+
+
+def cause(error: Exception) -> str:
+    """Why a commit failed, in words that anybody may read."""
+    if isinstance(error, NotDurable):
+        return str(error)
+    if isinstance(error, ValueError | OverflowError):
+        return "an event has no form that can be stored"
+    return WORDS[kind_of(error)]

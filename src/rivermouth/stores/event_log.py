@@ -9,15 +9,15 @@ batches and holds no memory. What a commit is, is the backend's business (`sqlit
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
 from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunEnded, RunStarted
 from rivermouth.pulse import Pulse
-from rivermouth.stores.backend import RETRY_SECONDS, Abandoned, Backend, Commits, Fenced, NotDurable, Written
-from rivermouth.stores.causes import WORDS, kind_of
+from rivermouth.stores.backend import RETRY_SECONDS, Abandoned, Backend, Commits, Fenced, NotDurable, Written, cause
 
 __all__ = ["Backend", "Fenced", "GroupCommit", "Log", "NotDurable", "RunLog", "Written"]
 
@@ -80,12 +80,20 @@ class RunLog:
         self._commits = commits
         self.tell()
 
+    async def settled(self) -> None:
+        """Returns once all that was appended until now is committed, or cannot be."""
+        number = len(self.events)
+        with suppress(Unavailable):
+            async with aclosing(self.watch(self.committed)) as batches:
+                while self.committed < number:
+                    await anext(batches)
+
     def tell(self) -> None:
         """Call every listener."""
         for listener in tuple(self.listeners):
             listener()
 
-    async def watch(self, after: int = 0) -> AsyncIterator[list[Event]]:
+    async def watch(self, after: int = 0) -> AsyncGenerator[list[Event], None]:
         """Batches of committed events past number `after`, until the run has ended. Raises: Unavailable if the log fails."""
         news = asyncio.Event()
         self.listeners.add(news.set)
@@ -192,7 +200,7 @@ class GroupCommit:
         self._dirty = [*logs, *(log for log in self._dirty if log not in logs)]
         if self.failure is None:
             self.failure = Unavailable(
-                f"answers cannot be stored durably at the moment ({_cause(error)}); try again later"
+                f"answers cannot be stored durably at the moment ({cause(error)}); try again later"
             )
             self._on_failure(error)
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self._retry)
@@ -200,14 +208,6 @@ class GroupCommit:
     def _retry(self) -> None:
         self._retrying = True
         self._commit_now()
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, NotDurable):
-        return str(error)
-    if isinstance(error, ValueError | OverflowError):
-        return "an event has no form that can be stored"
-    return WORDS[kind_of(error)]
 
 
 class Log:
@@ -260,9 +260,16 @@ class Log:
     async def find(self, run: str) -> RunLog | None:
         """The log of that run, live or finished; None where there is none. See `RunLog.forgotten`. Raises: Unavailable."""
         if run in self.live:
-            return self.live[run]
+            log = self.live[run]
+            if self._backend.shared:
+                await log.settled()
+            return log
         found = await self._backend.load(run)
         return RunLog(self.commits, run, found, live=False) if isinstance(found, list) else found
+
+    def follows(self, log: RunLog) -> bool:
+        """Whether that log, as `find` gave it, is written by another replica."""
+        return log.live and log.run not in self.live
 
     async def sweep(self, before: float) -> None:
         """Forget the events of runs that ended before that time."""

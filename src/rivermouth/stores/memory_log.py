@@ -9,6 +9,8 @@ from rivermouth.stores.backend import Written
 class MemoryBackend:
     """Commits are done the moment they are asked for; records live as long as the process."""
 
+    shared = False
+
     def __init__(self) -> None:
         self._records: dict[str, list[Event]] = {}
 

@@ -9,12 +9,13 @@ Whoever reads a journal counts events, so an event that stands in it twice does 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 
 import msgspec
 from redis import exceptions
 
-from rivermouth.events import Event
+from rivermouth.events import Event, RunStarted
 from rivermouth.stores import redis_scripts as scripts
 from rivermouth.stores.backend import Fenced, Written
 from rivermouth.stores.redis_line import Line, Script
@@ -111,11 +112,13 @@ class Journal:
         whole, given_up, known, most = set(self._whole), list(self.given_up), self._known, self._most
         items = self._with_whole_runs(group, whole) if whole else group
         body = _encode((self._keep_from, items)) if items else b""
-        begun = [run for run, first, _ in items if first == 1]
+        begun = {
+            run: _conversation_of(events) if run not in whole else "" for run, first, events in items if first == 1
+        }
         self._most += bool(body)  # until the answer is there, nobody knows
         numbers = (known, most, self._lease_ms, scripts.TRACE_MS, scripts.LAST_READ_MS, self._trim_to)
         arguments: tuple[str | bytes | int, ...]
-        arguments = (self._prefix, self.id, *numbers, body, len(given_up), *given_up, *begun)
+        arguments = (self._prefix, self.id, *numbers, body, len(given_up), *given_up, *chain(*begun.items()))
         # Half of the time, so that there is some left for a second attempt.
         answer = await self._line.script(_COMMIT, *arguments, within=self._timeout / 2)
         if answer == scripts.FENCED:
@@ -135,7 +138,7 @@ class Journal:
             *(written for written in group if written[0] not in whole),
         ]
 
-    def _note(self, group: list[Written], begun: list[str], seq: int, size: int) -> None:
+    def _note(self, group: list[Written], begun: Iterable[str], seq: int, size: int) -> None:
         for run, first, events in group:
             if first == 1:
                 self.runs[run] = list(events)
@@ -162,3 +165,9 @@ class Journal:
         self.begin_anew()
         self.runs, self.given_up = runs, given_up
         self._whole = set(runs)
+
+
+def _conversation_of(events: list[Event]) -> str:
+    first = events[0]
+    assert isinstance(first, RunStarted)
+    return first.conversation_row

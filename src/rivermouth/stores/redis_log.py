@@ -46,6 +46,8 @@ class RedisBackend:
     finished run is kept. on_takeover: called for each replica whose runs were moved here.
     """
 
+    shared = True
+
     def __init__(
         self,
         url: str,

@@ -19,7 +19,7 @@ class RedisReplicas:
     """The `Replicas` of a `RedisBackend`. name: this replica's id at the moment. timeout: seconds for a question."""
 
     def __init__(self, redis: Redis, *, prefix: str, name: Callable[[], str], timeout: float) -> None:
-        self._prefix, self._name, self._timeout = prefix, name, timeout
+        self._redis, self._prefix, self._name, self._timeout = redis, prefix, name, timeout
         self._stop, self._view = redis.register_script(scripts.STOP), redis.register_script(scripts.VIEW)
         self._unview, self._viewed = redis.register_script(scripts.UNVIEW), redis.register_script(scripts.VIEWED)
         self._viewing: set[str] = set()
@@ -44,6 +44,11 @@ class RedisReplicas:
     async def viewed(self, run: str) -> float:
         async with answering(within=self._timeout):
             return float(await self._viewed(args=[self._prefix, run])) / 1000
+
+    async def latest(self, conversation_row: str) -> str | None:
+        async with answering(within=self._timeout):
+            run = await self._redis.get(f"{self._prefix}latest:{conversation_row}")
+        return run.decode() if isinstance(run, bytes) else None
 
     async def renew(self) -> None:
         """Say again what is viewed here. Raises: Unavailable."""

@@ -8,6 +8,7 @@ Keys, all behind one prefix:
     journal:ID         stream: entry N-0 is its group commit N
     control:ID         stream: messages for it
     where:RUN          the replica whose journal holds a run that has no record yet
+    latest:ROW         the run that began last in the conversation of that row
     run:RUN head:RUN   a finished run, and its first event, which is kept longer
     stop:RUN           somebody has asked for the run to be stopped
     viewing:RUN        hash: replica → until when it has viewers of the run, in milliseconds by the clock of Redis
@@ -46,8 +47,11 @@ if body ~= '' then
     last = last + 1
     redis.call('XADD', prefix .. 'journal:' .. me, last .. '-0', 'g', body)
     redis.call('HSET', prefix .. 'replica:' .. me, 'seq', last)
-    for i = 11 + given_up, #ARGV do
+    for i = 11 + given_up, #ARGV, 2 do
         redis.call('SET', prefix .. 'where:' .. ARGV[i], me, 'PX', trace)
+        if ARGV[i + 1] ~= '' then
+            redis.call('SET', prefix .. 'latest:' .. ARGV[i + 1], ARGV[i], 'PX', trace)
+        end
     end
 end
 for i = 11, 10 + given_up do
@@ -70,6 +74,7 @@ return last
 """
 """Write a group, or only renew the lease, and give up the journals whose runs are in the group.
 
+Last come the runs that begin in the group, each with the row of its conversation, or '' where it only moved here.
 known: the last entry that was acknowledged. most: the last one that an attempt without an answer may have written; where
 there is a later one, this very call is an old attempt that lay about on the way.
 Returns the number of the last entry; -1 where another replica has taken over what was to be written or given up, -2 where

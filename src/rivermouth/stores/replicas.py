@@ -29,3 +29,6 @@ class Replicas(Protocol):
 
     async def viewed(self, run: str) -> float:
         """For how many seconds at least a viewer elsewhere is to be reckoned with; 0.0 where there is none."""
+
+    async def latest(self, conversation_row: str) -> str | None:
+        """The run that began last in the conversation of that row; it may be over."""

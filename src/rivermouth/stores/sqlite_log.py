@@ -36,6 +36,8 @@ _decode_events = msgspec.msgpack.Decoder(list[Event]).decode
 class SqliteBackend:
     """Groups into `journal.db`, finished runs into `runs.db`, both in `folder`."""
 
+    shared = False
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rivermouth-runs")

@@ -77,10 +77,14 @@ async def whoever_has_seen_an_event_finds_it_at_any_replica(make: Make) -> None:
         for number in range(100):
             run.append(Delta(1.0, str(number)))
             run.hurry()
-            committed = number + 2
+            committed = 2 * number + 2
             await until(lambda: run.committed == committed)  # noqa: B023, awaited at once
             followed = await found(two, run.run)
             assert followed.committed == committed, "a follower is behind what was committed when it was asked"
+            run.append(Delta(1.0, "more"))
+            run.hurry()
+            await until(lambda: followed.committed > committed)  # noqa: B023, awaited at once
+            assert (await found(one, run.run)).committed > committed, "a writer is behind what a follower has shown"
         run.append(RunEnded(1.0, "completed"))
         assert await seen(run) == run.events
 

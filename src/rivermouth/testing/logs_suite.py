@@ -31,7 +31,7 @@ class Held:
     """A backend whose commits are done when `let_go` says so, or fail."""
 
     def __init__(self, inner: Backend) -> None:
-        self._inner = inner
+        self._inner, self.shared = inner, inner.shared
         self._waiting: list[tuple[list[Written], Callable[[Exception | None], None]]] = []
         self.open, self.look, self.record, self.load = inner.open, inner.look, inner.record, inner.load
         self.sweep, self.close = inner.sweep, inner.close
