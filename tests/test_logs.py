@@ -128,3 +128,16 @@ def test_a_line_that_cannot_be_written_is_lost_and_breaks_nothing(monkeypatch: p
     logging.getLogger("uvicorn").error("too much")
 
     assert isinstance(logs.Stderr().write("x"), int)
+
+
+@pytest.mark.parametrize(
+    "name", ["Zoë", "half \ud83d", "big", object()], ids=["latin", "surrogate", "number", "object"]
+)
+def test_a_line_is_json_in_ascii_whatever_is_in_it(capsys: pytest.CaptureFixture[str], name: object):
+    logs.configure(Settings(log_format="json"))
+    structlog.get_logger().info("said", name=10**30 if name == "big" else name)
+
+    text = capsys.readouterr().err
+    (line,) = [json.loads(part) for part in text.splitlines()]
+    assert text.isascii()
+    assert line["name"] == (10**30 if name == "big" else name if isinstance(name, str) else repr(name))

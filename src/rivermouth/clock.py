@@ -5,7 +5,6 @@ Everything that needs either takes a `Clock`, so that a test can hand in one tha
 
 import os
 import time
-import uuid
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -26,6 +25,10 @@ class Clock(Protocol):
         """128 random bits as 32 hex digits: knowing an anonymous run's id is the right to resume it."""
 
 
+VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+"""The digit that carries a UUID's variant, from a random one."""
+
+
 class SystemClock:
     """The machine's own clock and random source.
 
@@ -40,8 +43,9 @@ class SystemClock:
         self._random = b""
 
     def new_id(self) -> str:
-        """A random UUID."""
-        return str(uuid.UUID(bytes=self._sixteen(), version=4))
+        """A random UUID (version 4, in its variant of RFC 9562); `uuid.UUID` takes ten times as long to write one."""
+        text = self._sixteen().hex()
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
     def new_run_id(self) -> str:
         """128 random bits, in hex."""

@@ -5,11 +5,13 @@ kinds a text of anybody's; a warning that a model's server refused a call quotes
 """
 
 import contextlib
+import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO, cast
 
+import msgspec
 import structlog
 
 from rivermouth.messages import Reply
@@ -37,14 +39,14 @@ class Stderr:
 
 def configure(settings: Settings) -> None:
     """Send all log lines, ours and those of libraries, to stderr in the chosen form. Calling it again replaces that."""
-    json = settings.log_format == "json"
+    for_machines = settings.log_format == "json"
     level = getattr(logging, settings.log_level.upper())
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        structlog.processors.format_exc_info if json else structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info if for_machines else structlog.processors.StackInfoRenderer(),
     ]
-    last = structlog.processors.JSONRenderer() if json else _for_people()
+    last = structlog.processors.JSONRenderer(serializer=_to_json) if for_machines else _for_people()
     structlog.configure(
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -52,6 +54,15 @@ def configure(settings: Settings) -> None:
         cache_logger_on_first_use=False,
     )
     _libraries(shared, last, level)
+
+
+def _to_json(event: Any, *, default: Callable[[Any], Any], **_: Any) -> str:
+    """Compact and pure ASCII, so that no terminal or file has a character it cannot take."""
+    with contextlib.suppress(UnicodeEncodeError, TypeError, OverflowError):
+        written = msgspec.json.encode(event, enc_hook=default)
+        if written.isascii():
+            return written.decode("ascii")
+    return json.dumps(event, default=default, separators=(",", ":"))
 
 
 def _for_people() -> structlog.dev.ConsoleRenderer:

@@ -24,6 +24,11 @@ class Found:
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return iter(self._cursor)
 
+    @property
+    def rowcount(self) -> int:
+        """Rows changed."""
+        return self._cursor.rowcount
+
     def first(self) -> tuple[Any, ...] | None:
         """The first row, or None."""
         row: tuple[Any, ...] | None = self._cursor.fetchone()

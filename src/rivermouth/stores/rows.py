@@ -29,7 +29,7 @@ from rivermouth.stores.sql_rows import Access, SqlRows
 
 T = TypeVar("T")
 # The lock is taken at once: a transaction that reads first and writes later fails when another process wrote in between.
-BEGIN: dict[Access, str] = {"look": "BEGIN", "read": "BEGIN", "write": "BEGIN IMMEDIATE"}
+BEGIN: dict[Access, str] = {"look": "", "read": "BEGIN", "write": "BEGIN IMMEDIATE"}
 
 
 CHECKPOINT_WRITES = 500
@@ -168,9 +168,11 @@ def _driver_of(connection: Connection) -> sqlite3.Connection:
 def _transact(driver: sqlite3.Connection, begin: str, work: Callable[[], T]) -> T:
     # Begun and ended at the driver: SQLAlchemy's own begin has one mode for reading and writing, and costs 40 µs more.
     try:
-        driver.execute(begin)
+        if begin:  # a statement alone is a transaction
+            driver.execute(begin)
         result = work()
-        driver.execute("COMMIT")
+        if begin:
+            driver.execute("COMMIT")
     except (sqlite3.DatabaseError, DatabaseError) as error:
         if not causes.is_unusable(error):
             raise

@@ -13,6 +13,7 @@ moments, but never leaves a torn log.
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ from rivermouth.stores.backend import RETRY_SECONDS, Written
 
 CHECKPOINT_ROWS = 1000
 """A checkpoint every so many groups: about 8 MB of WAL."""
+RECORD_SECONDS = 0.05
+"""For which runs that have ended are gathered into one transaction; each alone took 0.2 ms of a request (2026-11-21)."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_group = msgspec.msgpack.Decoder(list[Written]).decode
@@ -45,7 +48,7 @@ class SqliteBackend:
         self._since_checkpoint = 0
         self._first_row: dict[str, int] = {}
         self._trimmed = 0
-        self._closed = False
+        self._closed = self._recording = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unrecorded: dict[str, list[Event]] = {}
 
@@ -82,12 +85,24 @@ class SqliteBackend:
         done(None)
 
     def record(self, events: list[Event]) -> None:
-        """Hand the run to the worker thread; trim the journal when it is written, try again in a while where it cannot be."""
-        assert self._loop is not None
+        """Have the worker thread write the run, with others that end at about the same time; trim the journal when they are
+        written, try again in a while where they cannot be."""
         self._unrecorded[_run_of(events)] = events
-        if not self._closed:
-            future = self._loop.run_in_executor(self._thread, self._write_record, events)
-            future.add_done_callback(lambda written: self._recorded_now(events, written))
+        self._record_in(RECORD_SECONDS)
+
+    def _record_in(self, seconds: float) -> None:
+        if self._unrecorded and not self._recording and not self._closed:
+            assert self._loop is not None
+            self._recording = True
+            self._loop.call_later(seconds, self._record_all)
+
+    def _record_all(self) -> None:
+        if self._closed:
+            return
+        assert self._loop is not None
+        batch = list(self._unrecorded.values())  # none, where a sweep came before
+        future = self._loop.run_in_executor(self._thread, self._write_records, batch)
+        future.add_done_callback(lambda written: self._recorded_now(batch, written))
 
     async def load(self, run: str) -> list[Event] | None:
         """Read the record in the worker thread, behind every record that is still to be written."""
@@ -101,14 +116,18 @@ class SqliteBackend:
 
     async def sweep(self, before: float) -> None:
         """Keep only the first event of runs that ended before that time."""
+        batch = list(self._unrecorded.values())
+        await self._in_thread(self._write_records, batch)
+        self._recorded(batch)
         await self._in_thread(lambda: self._runs.execute("UPDATE runs SET body = NULL WHERE ended < ?", (before,)))
 
     async def close(self) -> None:
-        """Write the records that wait, then close both files."""
-        await self._in_thread(self._checkpoint)
-        await asyncio.sleep(0)
-        self._thread.shutdown(wait=True)
+        """Write the records that wait, then close both files. What cannot be written stays in the journal."""
         self._closed = True
+        with contextlib.suppress(sqlite3.Error):
+            await self._in_thread(self._write_records, list(self._unrecorded.values()))
+        await self._in_thread(self._checkpoint)
+        self._thread.shutdown(wait=True)
         self._runs.close()
         self._journal.close()
 
@@ -135,29 +154,31 @@ class SqliteBackend:
             del runs[run], self._first_row[run]
         return runs
 
-    def _write_record(self, events: list[Event]) -> None:
-        last = events[-1]
-        assert isinstance(last, RunEnded)
-        self._runs.execute(
-            "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)",
-            (_run_of(events), last.at, _encode(events[:1]), _encode(events)),
-        )
+    def _write_records(self, batch: list[list[Event]]) -> None:
+        rows = [_record_of(events) for events in batch]
+        with self._runs:  # commits, or rolls back
+            self._runs.execute("BEGIN")
+            self._runs.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", rows)
 
     def _read_record(self, run: str) -> tuple[bytes, bytes | None] | None:
         found = self._runs.execute("SELECT head, body FROM runs WHERE run = ?", (run,))
         row: tuple[bytes, bytes | None] | None = found.fetchone()
         return row
 
-    def _recorded_now(self, events: list[Event], written: "asyncio.Future[None]") -> None:
+    def _recorded_now(self, batch: list[list[Event]], written: "asyncio.Future[None]") -> None:
+        self._recording = False
         if written.cancelled():
             return
         if written.exception() is not None:
-            assert self._loop is not None
-            self._loop.call_later(RETRY_SECONDS, self.record, events)
-            return
-        run = _run_of(events)
-        self._unrecorded.pop(run, None)
-        self._first_row.pop(run, None)
+            self._record_in(RETRY_SECONDS)
+        else:
+            self._recorded(batch)
+            self._record_in(RECORD_SECONDS)
+
+    def _recorded(self, batch: list[list[Event]]) -> None:
+        for run in map(_run_of, batch):
+            self._unrecorded.pop(run, None)
+            self._first_row.pop(run, None)
         self._trim()
 
     def _trim(self) -> None:
@@ -183,6 +204,12 @@ class SqliteBackend:
             checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         finally:
             checkpointer.close()
+
+
+def _record_of(events: list[Event]) -> tuple[str, float, bytes, bytes]:
+    last = events[-1]
+    assert isinstance(last, RunEnded)
+    return _run_of(events), last.at, _encode(events[:1]), _encode(events)
 
 
 def _run_of(events: list[Event]) -> str:
