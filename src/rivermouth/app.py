@@ -196,6 +196,10 @@ class Accounts:
         self._metrics.run_ended(reply)
         logs.run_line(reply, self._settings.prices)
 
+    def answers_wait(self, number: int) -> None:
+        """Show it."""
+        self._metrics.answers_unsaved.set(number)
+
     def upstream_cancelled(self, seconds: float) -> None:
         """Time it."""
         self._metrics.upstream_cancelled(seconds)

@@ -53,6 +53,12 @@ class Metrics:
         self.watchers = Gauge(
             "rivermouth_watchers", "Clients that follow a run.", registry=registry, multiprocess_mode="livesum"
         )
+        self.answers_unsaved = Gauge(
+            "rivermouth_answers_unsaved",
+            "Answers that wait for the database, to be saved.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.ttft = Histogram(
             "rivermouth_time_to_first_token_seconds",
             "From a run's start to its first token.",

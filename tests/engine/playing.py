@@ -44,12 +44,16 @@ class Notes:
         self.began: list[RunStarted] = []
         self.ended: list[Reply] = []
         self.cancelled: list[float] = []
+        self.waiting: list[int] = []
 
     def run_began(self, started: RunStarted) -> None:
         self.began.append(started)
 
     def run_ended(self, reply: Reply) -> None:
         self.ended.append(reply)
+
+    def answers_wait(self, number: int) -> None:
+        self.waiting.append(number)
 
     def upstream_cancelled(self, seconds: float) -> None:
         self.cancelled.append(seconds)

@@ -251,7 +251,7 @@ def test_an_answer_that_cannot_be_saved_is_given_all_the_same_but_not_called_sav
 
     within(story())
 
-    assert "answer_not_saved" in capsys.readouterr().out
+    assert "answers_not_saved" in capsys.readouterr().out
 
 
 def test_the_oldest_turns_go_first_and_never_the_instructions_or_the_question(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def runs_check(runs: Runs) -> Check:
     async def check() -> str:
         if runs.draining:
             raise Unavailable("shutting down")
-        return "taking requests"
+        waiting = runs.answers.waiting
+        return "taking requests" + (f"; {waiting} answers wait to be saved" if waiting else "")
 
     return check

@@ -8,15 +8,16 @@ import structlog
 
 from rivermouth.clock import Clock
 from rivermouth.engine.agents import model_request
+from rivermouth.engine.answers import Answers, is_worth_saving
 from rivermouth.engine.context import estimate, model_messages
 from rivermouth.engine.run import Observer, Run
 from rivermouth.engine.turn import Turn
 from rivermouth.errors import Internal, Interrupted, Problem, RivermouthError, problem_of
 from rivermouth.events import MessageSaved, Outcome, RunEnded
-from rivermouth.messages import ChatRequest, Message, Reply, fold
+from rivermouth.messages import ChatRequest, Message, fold
 from rivermouth.providers import Finish, Provider
 from rivermouth.settings import Agent
-from rivermouth.stores import Rows, StoredMessage
+from rivermouth.stores import StoredMessage
 from rivermouth.stores.event_log import RunLog
 
 logger = structlog.get_logger("rivermouth.runs")
@@ -29,8 +30,8 @@ DEAF_SECONDS = 1.0
 class Player:
     """Asks the model for every run of this process."""
 
-    def __init__(self, *, rows: Rows, provider: Provider, clock: Clock, observer: Observer) -> None:
-        self._rows, self._provider, self._clock, self._observer = rows, provider, clock, observer
+    def __init__(self, *, answers: Answers, provider: Provider, clock: Clock, observer: Observer) -> None:
+        self._answers, self._provider, self._clock, self._observer = answers, provider, clock, observer
         self._left_behind: set[asyncio.Task[Finish]] = set()
 
     async def play(self, run: Run, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> None:
@@ -106,11 +107,12 @@ class Player:
     async def end(self, log: RunLog, outcome: Outcome, problem: Problem | None) -> None:
         """Save the answer and write the log's last events."""
         reply = fold(log.events)
-        if reply.text or outcome in ("completed", "stopped"):
-            reply.saved = await self._save(reply, outcome)
+        reply.outcome, reply.problem = outcome, problem
+        if is_worth_saving(reply):
+            reply.saved = await self._answers.save(log, reply, self._clock.now())
             if reply.saved and outcome in ("completed", "stopped"):
                 log.append(MessageSaved(self._clock.now(), log.started.message, log.started.user_message))
-        reply.outcome, reply.problem, reply.ended_at = outcome, problem, self._clock.now()
+        reply.ended_at = self._clock.now()
         log.append(RunEnded(reply.ended_at, outcome, problem))
         log.hurry()
         try:
@@ -118,37 +120,9 @@ class Player:
         except Exception:
             logger.exception("observer_broke", run=log.started.run)
 
-    async def _save(self, reply: Reply, outcome: Outcome) -> bool:
-        try:
-            return await self._rows.save_answer(_answer(reply, outcome, self._clock.now()))
-        except RivermouthError as error:
-            logger.warning("answer_not_saved", run=reply.started.run, error=error.message)
-            return False
-        except Exception:
-            logger.exception("answer_not_saved", run=reply.started.run)
-            return False
-
 
 def _blame(run: Run, error: Exception) -> Problem:
     if isinstance(error, RivermouthError):
         return problem_of(error)
     logger.error("run_broke", run=run.id, exc_info=error)
     return problem_of(Internal("something went wrong on our side; it has been logged"))
-
-
-def _answer(reply: Reply, outcome: Outcome, at: float) -> StoredMessage:
-    usage = reply.usage
-    return StoredMessage(
-        id=reply.started.message,
-        conversation=reply.started.conversation_row,
-        role="assistant",
-        text=reply.text,
-        created=at,
-        run=reply.started.run,
-        sources=reply.sources,
-        outcome=outcome,
-        prompt_tokens=usage.prompt_tokens if usage else None,
-        completion_tokens=usage.completion_tokens if usage else None,
-        usage_origin=usage.origin if usage else None,
-        model=(usage.model if usage else "") or reply.started.model,
-    )

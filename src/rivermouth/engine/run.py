@@ -19,6 +19,9 @@ class Observer(Protocol):
     def run_ended(self, reply: Reply) -> None:
         """A run has ended; the reply is its whole log, folded."""
 
+    def answers_wait(self, number: int) -> None:
+        """So many answers are not saved yet, since the database is away."""
+
     def upstream_cancelled(self, seconds: float) -> None:
         """A stop took so long to close the connection to the model."""
 

@@ -13,6 +13,7 @@ import structlog
 
 from rivermouth.clock import Clock
 from rivermouth.engine.agents import agent_for, model_name, refuse_files
+from rivermouth.engine.answers import Answers
 from rivermouth.engine.auth import Principal
 from rivermouth.engine.elsewhere import Elsewhere
 from rivermouth.engine.grace import Grace
@@ -51,7 +52,8 @@ class Runs:
     ) -> None:
         self._settings, self._log, self._rows = settings, log, rows
         self._clock, self._observer = clock, observer
-        self._player = Player(rows=rows, provider=provider, clock=clock, observer=observer)
+        self.answers = Answers(rows, log, observer.answers_wait)
+        self._player = Player(answers=self.answers, provider=provider, clock=clock, observer=observer)
         self.live: dict[str, Run] = {}
         self.draining = False
         self._opening: set[asyncio.Task[Any]] = set()
@@ -75,6 +77,7 @@ class Runs:
         Raises: NotFound (agent, conversation, file, collection), Unauthenticated (an agent that is not for everybody),
         Unavailable while shutting down, and once the log has failed.
         """
+        await self.answers.catch_up()  # else an earlier answer could come after this question
         self.raise_if_closed()
         refuse_files(request)
         key, agent = agent_for(self._settings, dialect, request.agent)
@@ -180,8 +183,11 @@ class Runs:
 
     async def recover(self, unfinished: list[RunLog]) -> None:
         """End every run that a crash left open: the partial answer is saved, and its log gets its `RunEnded`, which is
-        committed when this returns."""
+        committed when this returns. Of those that had ended, see to it that their answer is saved."""
         for log in unfinished:
+            if log.ended is not None:
+                await self.answers.recover(log)
+                continue
             self._observer.run_began(log.started)
             for event in closing(log.events, self._clock.now()):
                 log.append(event)
@@ -196,6 +202,7 @@ class Runs:
         for run in list(self.live.values()):
             self._end_early(run, "interrupted")
         await self._all_over(5)
+        await self.answers.close()
 
     async def _all_over(self, seconds: float) -> None:
         """Returns when nothing is live and nothing begins, or after so many seconds."""

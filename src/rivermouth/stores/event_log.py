@@ -25,7 +25,7 @@ __all__ = ["Backend", "Fenced", "GroupCommit", "Log", "NotDurable", "RunLog", "W
 class RunLog:
     """One run's events. `events[:committed]` may be seen."""
 
-    __slots__ = ("_commits", "committed", "dirty", "ended", "events", "listeners", "live", "run", "shared")
+    __slots__ = ("_commits", "committed", "dirty", "ended", "events", "held", "listeners", "live", "run", "shared")
 
     def __init__(self, commits: Commits, run: str, events: list[Event], *, live: bool) -> None:
         self._commits = commits
@@ -37,6 +37,8 @@ class RunLog:
         """The last event, once it is committed."""
         self.dirty = False
         self.live = live
+        self.held = False
+        """Whether the run may not be put among the finished ones, although it has ended; see `Log.release`."""
         self.listeners: set[Callable[[], None]] = set()
         """Called after each commit of this run, and when the log fails; must not raise."""
         self.shared: dict[Any, Any] = {}
@@ -218,15 +220,17 @@ class Log:
         self.commits = GroupCommit(backend, pulse, self._ended, self._failed)
         pulse.add(self.commits.commit)
         self.live: dict[str, RunLog] = {}
+        self._held: dict[str, RunLog] = {}
         self.on_failure: Callable[[Exception], None] = lambda _: None
 
     async def open(self) -> list[RunLog]:
-        """Make ready; returns the runs that a crash left without an end, to be ended by the caller."""
+        """Make ready; returns the runs that a crash left without an end, to be ended by the caller, and those that it left
+        without a record, to be released by the caller."""
         return self._take(await self._backend.open())
 
     async def look(self) -> list[RunLog]:
         """Where several replicas share the log: show that this one lives; returns the runs of those that do not, to be ended
-        by the caller. To be called every few seconds."""
+        or released by the caller. To be called every few seconds."""
         try:
             return self._take(await self._backend.look())
         except Fenced as error:
@@ -234,15 +238,13 @@ class Log:
             return []
 
     def _take(self, runs: dict[str, list[Event]]) -> list[RunLog]:
-        unfinished = []
-        for run, events in runs.items():
-            log = RunLog(self.commits, run, events, live=True)
-            if log.ended:
-                self._backend.record(events)
-            else:
-                self.live[run] = log
-                unfinished.append(log)
-        return unfinished
+        return [self._left(run, events) for run, events in runs.items()]
+
+    def _left(self, run: str, events: list[Event]) -> RunLog:
+        log = RunLog(self.commits, run, events, live=True)
+        log.held = log.ended is not None
+        (self._held if log.held else self.live)[run] = log
+        return log
 
     def start(self, started: RunStarted) -> RunLog:
         """A new run's log with its first event, which is committed at once. Raises: Unavailable after a failed commit."""
@@ -259,8 +261,7 @@ class Log:
 
     async def find(self, run: str) -> RunLog | None:
         """The log of that run, live or finished; None where there is none. See `RunLog.forgotten`. Raises: Unavailable."""
-        if run in self.live:
-            log = self.live[run]
+        if (log := self.live.get(run) or self._held.get(run)) is not None:
             if self._backend.shared:
                 await log.settled()
             return log
@@ -279,9 +280,19 @@ class Log:
         """Finish what is under way. Live runs must have ended before."""
         await self._backend.close()
 
+    def release(self, log: RunLog) -> None:
+        """Hold that run no longer: it is recorded as soon as it has ended, and until then nothing of it is forgotten, also
+        in a crash. Releasing one that is not held changes nothing."""
+        log.held = False
+        if self._held.pop(log.run, None) is not None:
+            self._backend.record(log.events)
+
     def _ended(self, log: RunLog) -> None:
         self.live.pop(log.run, None)
-        self._backend.record(log.events)
+        if log.held:
+            self._held[log.run] = log
+        else:
+            self._backend.record(log.events)
 
     def _failed(self, error: Exception) -> None:
         self.on_failure(error)
@@ -294,6 +305,7 @@ class Log:
         """Live runs belong to another replica now: their watchers are told, and new runs may begin."""
         self.commits.forget()
         logs, self.live = list(self.live.values()), {}
+        self._held.clear()
         gone = Abandoned(Unavailable("another server has taken this answer over; ask for it again", retry_after=1.0))
         for log in logs:
             log.abandon(gone)

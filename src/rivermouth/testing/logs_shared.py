@@ -190,6 +190,26 @@ async def what_is_left_in_order_is_taken_over_at_once(make: Make) -> None:
     await two.close()
 
 
+async def what_has_ended_and_is_held_is_taken_over_as_well(make: Make) -> None:
+    """The answer that its replica could not save any more is another's to save."""
+    one = Log(make("held"), Pulse(0.001))
+    await one.open()
+    async with replica_at(make, "held") as two:
+        run = begin(one, numbered(5))
+        run.held = True
+        for event in numbered(5)[1:]:
+            run.append(event)
+        await seen(run)
+        assert (await found(two, run.run)).events == numbered(5), "a run that is held elsewhere is not found"
+        [left] = await _taken_over(two)
+        assert left.events == numbered(5)
+        assert left.held
+        two.release(left)
+        assert (await found(two, run.run)).events == numbered(5)
+    one.release(run)
+    await one.close()
+
+
 async def _taken_over(*logs: Log) -> list[RunLog]:
     """What these replicas, looking again and again, take over from the first one that they find dead."""
     unfinished: list[RunLog] = []
@@ -215,4 +235,5 @@ SHARED: tuple[Check, ...] = (
     a_replica_that_is_silent_is_taken_over,
     a_replica_that_dies_while_it_takes_over_is_taken_over_itself,
     what_is_left_in_order_is_taken_over_at_once,
+    what_has_ended_and_is_held_is_taken_over_as_well,
 )

@@ -289,6 +289,33 @@ async def until(holds: Callable[[], object]) -> None:
         await asyncio.sleep(0)
 
 
+async def a_run_that_is_held_is_left_behind_until_it_is_released(make: Make) -> None:
+    """Its answer is not saved yet: it can be followed, but a start after a crash is given it again."""
+    log = await opened(make("held"))
+    run = begin(log, numbered(1))
+    run.held = True
+    for event in numbered(1)[1:]:
+        run.append(event)
+    assert await seen(run) == numbered(1)
+    assert await log.find(run.run) is run, "a run that is held is not found"
+    await log.close()
+
+    log = Log(make("held"), Pulse(0.001))
+    [left] = await log.open()
+    assert left.ended == numbered(1)[-1], "a run that was held had its end, and has lost it"
+    assert await log.find(run.run) is left
+    log.release(left)
+    log.release(left)
+    found = await log.find(run.run)
+    assert found is not None
+    assert found.events == numbered(1)
+    await log.close()
+
+    log = await opened(make("held"))
+    assert await log.find(run.run) is not None
+    await log.close()
+
+
 CHECKS: tuple[Check, ...] = (
     watchers_see_every_event_once_and_in_order,
     many_runs_at_once_do_not_mix,
@@ -297,4 +324,7 @@ CHECKS: tuple[Check, ...] = (
     a_failed_commit_tells_every_watcher_and_refuses_new_runs,
 )
 SWEPT: tuple[Check, ...] = (a_sweep_leaves_only_the_start_of_old_runs,)
-DURABLE: tuple[Check, ...] = (a_log_that_is_opened_again_has_exactly_what_was_committed,)
+DURABLE: tuple[Check, ...] = (
+    a_log_that_is_opened_again_has_exactly_what_was_committed,
+    a_run_that_is_held_is_left_behind_until_it_is_released,
+)
