@@ -1,0 +1,1 @@
+"""Measurements and long trials, run from the project's folder: `python -m bench.NAME`."""

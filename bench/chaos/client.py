@@ -1,0 +1,193 @@
+"""A client that wants its whole answer: cut off, it comes back to whichever replica answers, until it is told the end."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
+
+from tests.wire.cutting import data_lines, last_id, through_last_id, whole_events
+
+from bench.chaos.forms import HEARTBEAT, Form, read
+from bench.chaos.http import Broken, BrokenOff, Response, request
+from bench.chaos.model import Question
+
+PATIENCE = 30.0
+"""Seconds for which a client that was cut off tries to come back before it says that it never got its end."""
+PAUSE = 0.05
+"""Seconds between two tries."""
+UNSTORABLE = b"cannot be stored durably"
+"""What a watcher is told where the log itself has failed."""
+
+Ended = Literal["refused", "told", "silent", "nothing more", "unstorable", "lost", "never"]
+"""How it went for a client.
+
+    refused       its question was never accepted
+    told          it was told the end by a last frame
+    silent        in the raw form: the body ended in order, or broke off because the run had failed
+    nothing more  it was told that it has everything
+    unstorable    it was told that the log has failed
+    lost, never   what must not be: its answer is gone, or it never was told an end
+"""
+
+
+class Client:
+    """Asks `question`, or watches `run`; then `ended` says how it went and `body` what it has.
+
+    ports: of the replicas, as they are now.
+    """
+
+    def __init__(
+        self,
+        form: Form,
+        question: Question,
+        *,
+        ports: Callable[[], list[int]],
+        headers: dict[str, str],
+        conversation: str,
+        chance: random.Random,
+        run: str = "",
+    ) -> None:
+        self.form, self.question, self.headers, self.conversation = form, question, headers, conversation
+        self._ports, self._chance = ports, chance
+        self.run = run
+        self.body = b""
+        self.ended: Ended = "never"
+        self.ended_at = 0.0
+        self.began = asyncio.Event()
+        """Set once it knows its run, or never will."""
+        self.cuts = 0
+        self.notes: list[str] = []
+        """What was odd on the way, for whoever looks into a violation."""
+        self._read = b""
+        self._knows_failure = False
+
+    def __str__(self) -> str:
+        return f"{self.form.name} {self.run or '-'} {self.ended} after {self.cuts} cuts {self.notes[-6:]}"
+
+    async def play(self) -> None:
+        """Everything, from the question to the end."""
+        try:
+            response = await (self._watch() if self.run else self._ask())
+        finally:
+            self.began.set()
+        while response is not None and not await self._ends(response):
+            self.cuts += 1
+            self._keep()
+            response = await self._watch()
+        self.body += self._read
+        self.ended_at = asyncio.get_running_loop().time()
+
+    async def _ask(self) -> Response | None:
+        form = self.form
+        body = {**form.fields, form.field: self.question.text(), form.conversation: self.conversation}
+        path = f"/{form.dialect}{form.path}" + (f"?{form.query}" if form.query else "")
+        try:
+            response = await request(self._port(), "POST", path, self.headers, body)
+        except Broken as error:
+            return self._refused(f"not asked: {error}")
+        self.run = response.headers.get("stream-id", "")
+        if response.status == 200:
+            return response
+        try:
+            return self._refused(f"{response.status} {(await response.whole())[:200]!r}")
+        except Broken as error:
+            return self._refused(f"{response.status} {error}")
+
+    def _refused(self, why: str) -> None:
+        self.notes.append(why)
+        self.ended = "refused"
+
+    async def _ends(self, response: Response) -> bool:
+        """Read it; whether that was the end."""
+        try:
+            async for piece in response.pieces():
+                self._read += piece
+                self._forget_heartbeats()
+        except BrokenOff as error:
+            return self._is_told() or (not self.form.json and await self._has_failed(error))
+        except Broken as error:
+            self.notes.append(f"broken: {error}")
+            return self._is_told()
+        finally:
+            response.close()
+        if self._is_told():
+            return True
+        if self.form.json:
+            self.notes.append("the body ended in order, without a last frame")
+            return False
+        self.ended = "silent"
+        return True
+
+    def _is_told(self) -> bool:
+        """Whether its last frame has come."""
+        events = whole_events(self.body + self._read)
+        ends = read(self.form, events).ends
+        if ends:
+            self.ended = "unstorable" if UNSTORABLE in events else "told"
+            self.body, self._read = events, b""
+        return bool(ends)
+
+    async def _has_failed(self, error: BrokenOff) -> bool:
+        """In the raw form a failure is only a body that is broken off, as it is where the log fails for a while. So whoever
+        gets nothing more must ask whether the run is over, and come back once more to be sure that it has everything."""
+        self._note(f"broken off: {error}")
+        if self._read:
+            return False
+        if self._knows_failure:
+            self.ended = "silent"
+            return True
+        with suppress(Broken):
+            response = await request(self._port(), "HEAD", f"/streams/{self.run}", self.headers, patience=5.0)
+            response.close()
+            self._knows_failure = response.headers.get("stream-state") in ("failed", "interrupted")
+        await asyncio.sleep(PAUSE)
+        return False
+
+    def _forget_heartbeats(self) -> None:
+        if HEARTBEAT[:3] in self._read:
+            self._read = self._read.replace(HEARTBEAT, b"")
+
+    def _keep(self) -> None:
+        torn, self._read = self.body + self._read, b""
+        self.body = through_last_id(torn) if self.form.ids else whole_events(torn)
+
+    async def _watch(self) -> Response | None:
+        """Come back for the rest; None once there is none, or no hope."""
+        clock = asyncio.get_running_loop()
+        until = clock.time() + PATIENCE
+        while clock.time() < until:
+            try:
+                response = await request(self._port(), "GET", *self._address(), patience=5.0)
+            except Broken as error:
+                self._note(f"not there: {error}")
+            else:
+                if response.status == 200:
+                    return response
+                response.close()
+                if response.status < 500:
+                    self.ended = "nothing more" if response.status == 204 else "lost"
+                    self.notes.append(f"watching: {response.status}")
+                    return None
+                self._note(f"watching: {response.status}")
+            await asyncio.sleep(PAUSE)
+        return None
+
+    def _address(self) -> tuple[str, dict[str, str]]:
+        """Path and headers with which it says what it has."""
+        query = [self.form.query, f"dialect={self.form.dialect}"]
+        headers = dict(self.headers)
+        if not self.form.ids:
+            query.append(f"skip={len(data_lines(self.body))}")
+        elif self._chance.random() < 0.5:
+            query.append(f"after={last_id(self.body)}")
+        elif cursor := last_id(self.body):
+            headers["Last-Event-ID"] = str(cursor)
+        return f"/streams/{self.run}?{'&'.join(filter(None, query))}", headers
+
+    def _port(self) -> int:
+        return self._chance.choice(self._ports())
+
+    def _note(self, what: str) -> None:
+        if self.notes[-1:] != [what]:
+            self.notes.append(what)
