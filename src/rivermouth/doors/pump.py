@@ -20,7 +20,7 @@ from rivermouth.dialects import Dialect, Encoder
 from rivermouth.doors.http import Receive, Send, Shortcut, break_off, drop, shortcut
 from rivermouth.errors import RivermouthError, problem_of
 from rivermouth.events import Event, RunEnded
-from rivermouth.framing import HEARTBEAT, Frame, sse_block
+from rivermouth.framing import HEARTBEAT, Frame, sse, sse_block
 from rivermouth.stores.event_log import RunLog
 
 logger = structlog.get_logger("rivermouth.pump")
@@ -62,7 +62,8 @@ class Projection:
         start, end = self.cursor, log.committed
         # First, because it may raise: nobody may take an older batch for this one.
         if end - start == 1:  # as nearly always: one token for each beat
-            batch = sse_block(self._encode(log.events[start]), end if self._ids else None)
+            frames, number = self._encode(log.events[start]), end if self._ids else None
+            batch = sse(frames[0], number) if len(frames) == 1 else sse_block(frames, number)
         else:
             batch, end = _blocks(self._encode, log.events, start, end, ids=self._ids)
         self.start, self.cursor, self.batch = start, end, batch

@@ -56,7 +56,7 @@ class Runs:
         self._player = Player(answers=self.answers, provider=provider, clock=clock, observer=observer)
         self.live: dict[str, Run] = {}
         self.draining = False
-        self._opening: set[asyncio.Task[Any]] = set()
+        self._opening: set[asyncio.Future[None]] = set()
         """Beginnings of runs that are not live yet."""
         self._elsewhere: Elsewhere | None = None
         if replicas is not None:
@@ -120,10 +120,13 @@ class Runs:
 
     async def _noted(self, opening: Coroutine[Any, Any, Opened]) -> Opened:
         """Wait for a run's beginning, so that a drain waits for it, too."""
-        task = asyncio.create_task(opening)
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
-        return await task
+        done = asyncio.get_running_loop().create_future()
+        self._opening.add(done)
+        try:
+            return await opening
+        finally:
+            self._opening.discard(done)
+            done.set_result(None)
 
     def raise_if_closed(self) -> None:
         """Raises: Unavailable while shutting down, and once the log has failed."""

@@ -13,7 +13,7 @@ from typing import Protocol
 from rivermouth.pulse import Pulse
 
 READ_BYTES = 16 * 1024
-"""As much as is read of one answer in one beat; what is left comes with the next. At 5 ms that is 3 MB a second."""
+"""As much as is read of one answer in one beat; what is left comes with the next. At 8 ms that is 2 MB a second."""
 
 
 class Pausable(Protocol):
