@@ -1,12 +1,11 @@
 """What holds for all tests, and the servers that many of them share."""
 
-import itertools
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
-from tests.servers import Postgres, Redis, postgres, redis
+from tests.servers import Postgres, postgres
 
 
 @pytest.fixture(autouse=True)
@@ -23,17 +22,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
         yield server
 
 
-_databases = itertools.count()
-
-
 @pytest.fixture
 def database_url(postgres_server: Postgres) -> str:
-    """The address of an empty database of this test's own."""
-    return postgres_server.createdb(f"of_a_test_{next(_databases)}")
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """One Redis for all tests that leave it running and put nothing of their own into its database 0."""
-    with redis(tmp_path_factory.mktemp("redis")) as server:
-        yield server
+    """The address of an empty PostgreSQL of this test's own."""
+    return postgres_server.empty()

@@ -1,5 +1,7 @@
 """Real Redis and PostgreSQL servers for tests: each on a free port of 127.0.0.1, with a folder of its own, ended by its pid."""
 
+import asyncio
+import itertools
 import os
 import shutil
 import signal
@@ -10,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+
+import asyncpg
 
 START_SECONDS = 30.0
 PAUSE = 0.02
@@ -62,6 +66,10 @@ class ServerProcess:
         """End it in order; does nothing where it is not running."""
         self._end(self._stop_signal)
 
+    def abandon(self) -> None:
+        """End it without keeping anything, which is quicker; does nothing where it is not running."""
+        self._end(signal.SIGQUIT)
+
     def _end(self, number: int) -> None:
         if self._process is None:
             return
@@ -100,6 +108,7 @@ class Postgres(ServerProcess):
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
+        self._names = itertools.count()
         user = "postgres" if os.geteuid() == 0 else None
         # Not in `folder`: every start of pytest closes what is above it to all other users, also that of another checkout.
         self.data = data = Path(tempfile.mkdtemp(prefix="rivermouth-postgres-"))
@@ -120,6 +129,18 @@ class Postgres(ServerProcess):
         """A fresh database; its address."""
         self._client("createdb", name)
         return self.url(name)
+
+    def empty(self) -> str:
+        """The address of a place for tables, empty and of nobody else's: a schema, made in a tenth of a database's time."""
+        name = f"place_{next(self._names)}"
+
+        async def make() -> None:
+            connection = await asyncpg.connect(self.url())
+            await connection.execute(f"CREATE SCHEMA {name}")
+            await connection.close()
+
+        asyncio.run(make())
+        return f"{self.url()}?options=-csearch_path%3D{name}"
 
     def _client(self, program: str, *arguments: str) -> None:
         command = [_program(program), "-h", "127.0.0.1", "-p", str(self.port), "-U", "rivermouth", *arguments]
@@ -151,7 +172,7 @@ def postgres(folder: Path) -> Iterator[Postgres]:
         server.start()
         yield server
     finally:
-        server.stop()
+        server.abandon()
         shutil.rmtree(server.data)
 
 

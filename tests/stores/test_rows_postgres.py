@@ -67,15 +67,14 @@ class InTurn:
 
 
 def test_check_store_runs_the_whole_suite(postgres_server: Postgres) -> None:
-    made = []
+    places = [postgres_server.empty() for _ in CHECKS]
 
     async def make() -> Rows:
-        made.append(await PostgresRows.open(postgres_server.createdb(f"suite_{len(made)}"), SystemClock()))
-        return made[-1]
+        return await PostgresRows.open(places.pop(), SystemClock())
 
     within(check_store(make))
 
-    assert len(made) == len(CHECKS)
+    assert places == []
 
 
 def test_many_turns_of_one_conversation_in_three_servers_are_one_after_the_other(database_url: str) -> None:
@@ -287,7 +286,7 @@ def test_a_line_that_swallows_everything_is_an_error_in_seconds_and_got_over_whe
     async def play() -> tuple[list[str], float, int]:
         async with line(postgres_server.port) as way:
             url = database_url.replace(f":{postgres_server.port}/", f":{way.port}/")
-            async with servers(url, patience=0.5) as [rows]:
+            async with servers(url, patience=2.0) as [rows]:
                 await asyncio.gather(*(open_turn(rows, message(f"m{number}")) for number in range(20)))
                 way.silence()
                 began = asyncio.get_running_loop().time()
@@ -327,7 +326,7 @@ def test_a_database_that_is_full_of_connections_says_so_and_serves_again(tmp_pat
 async def refusal(url: str) -> str:
     """What opening says; and nothing of it may hold the password."""
     with structlog.testing.capture_logs() as lines, pytest.raises(Unavailable) as told:
-        await PostgresRows.open(url, SystemClock(), patience=0.5)
+        await PostgresRows.open(url, SystemClock(), patience=1.0)
     assert "hunter2" not in f"{told.value.message} {told.value.__cause__!r} {told.value.__cause__} {lines}"
     return told.value.message
 

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -35,7 +36,7 @@ def sqlite_file(path: Path) -> Iterator[Connection]:
 
 def on_postgres(url: str, work: Callable[[Connection], T]) -> T:
     async def play() -> T:
-        engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"))
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url))
         async with engine.begin() as connection:
             result = await connection.run_sync(work)
         await engine.dispose()
