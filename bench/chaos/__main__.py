@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 from bench.chaos import table
-from bench.chaos.faults import FAULTS
+from bench.chaos.faults import ALONE, FAULTS, TOGETHER
 from bench.chaos.rounds import Report, trial
-from bench.chaos.site import single
+from bench.chaos.site import cluster, single
 
-SITES = {"sqlite": single}
-FITTING = {"sqlite": ("kill", "full")}
+SITES = {"sqlite": single, "cluster": cluster}
+FITTING = {"sqlite": ALONE, "cluster": TOGETHER}
 
 
 async def main(options: argparse.Namespace, folder: Path) -> list[Report]:

@@ -16,8 +16,12 @@ PATIENCE = 30.0
 """Seconds for which a client that was cut off tries to come back before it says that it never got its end."""
 PAUSE = 0.05
 """Seconds between two tries."""
-UNSTORABLE = b"cannot be stored durably"
-"""What a watcher is told where the log itself has failed."""
+UNSTORABLE = (
+    b"cannot be stored durably",
+    b"another server has taken this answer over",
+    b"Redis cannot be used at the moment",
+)
+"""What a watcher is told where the log has failed, here or where the run is; later it can have the rest."""
 
 Ended = Literal["refused", "told", "silent", "nothing more", "unstorable", "lost", "never"]
 """How it went for a client.
@@ -61,9 +65,12 @@ class Client:
         """What was odd on the way, for whoever looks into a violation."""
         self._read = b""
         self._knows_failure = False
+        self.persists = chance.random() < 0.5
+        """Whether it comes back also where it was told that the log has failed."""
 
     def __str__(self) -> str:
-        return f"{self.form.name} {self.run or '-'} {self.ended} after {self.cuts} cuts {self.notes[-6:]}"
+        have = f"{len(self.body)} bytes, {self.cuts} cuts"
+        return f"{self.form.name} {self.run or '-'} {self.ended} with {have} {self.notes[-6:]}"
 
     async def play(self) -> None:
         """Everything, from the question to the end."""
@@ -77,6 +84,11 @@ class Client:
             response = await self._watch()
         self.body += self._read
         self.ended_at = asyncio.get_running_loop().time()
+
+    async def has_bytes(self, number: int) -> None:
+        """Returns once so many have come, or its end."""
+        while self.ended == "never" and len(self.body) + len(self._read) < number:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     async def _ask(self) -> Response | None:
         form = self.form
@@ -105,7 +117,8 @@ class Client:
                 self._read += piece
                 self._forget_heartbeats()
         except BrokenOff as error:
-            return self._is_told() or (not self.form.json and await self._has_failed(error))
+            self._note(f"broken off: {error}")
+            return self._is_told() or (not self.form.json and await self._has_failed())
         except Broken as error:
             self.notes.append(f"broken: {error}")
             return self._is_told()
@@ -122,16 +135,24 @@ class Client:
     def _is_told(self) -> bool:
         """Whether its last frame has come."""
         events = whole_events(self.body + self._read)
-        ends = read(self.form, events).ends
-        if ends:
-            self.ended = "unstorable" if UNSTORABLE in events else "told"
-            self.body, self._read = events, b""
-        return bool(ends)
+        if not read(self.form, events).ends:
+            return False
+        place = min((place for words in UNSTORABLE if (place := events.find(words)) >= 0), default=None)
+        if place is not None and self.persists:
+            # What a server says of itself is no part of the answer, so it is neither kept nor counted.
+            self._note("told that the log has failed")
+            self.body, self._read = (
+                events[: events.rfind(b"\n\n", 0, place) + 2] if b"\n\n" in events[:place] else b"",
+                b"",
+            )
+            return False
+        self.ended = "told" if place is None else "unstorable"
+        self.body, self._read = events, b""
+        return True
 
-    async def _has_failed(self, error: BrokenOff) -> bool:
+    async def _has_failed(self) -> bool:
         """In the raw form a failure is only a body that is broken off, as it is where the log fails for a while. So whoever
         gets nothing more must ask whether the run is over, and come back once more to be sure that it has everything."""
-        self._note(f"broken off: {error}")
         if self._read:
             return False
         if self._knows_failure:

@@ -38,8 +38,11 @@ class Response:
             raise Broken(f"{type(error).__name__} {error}") from None
 
     async def whole(self) -> bytes:
-        """All of it. Raises: Broken."""
-        return b"".join([piece async for piece in self.pieces()])
+        """All of it, and the connection closed. Raises: Broken."""
+        try:
+            return b"".join([piece async for piece in self.pieces()])
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Leave, in the middle of it or not."""

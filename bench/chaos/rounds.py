@@ -82,7 +82,7 @@ class Round:
         chance = self._chance
         form = chance.choice(FORMS)
         words = chance.choice([chance.randrange(4), *(chance.randrange(10, 150) for _ in range(4))])
-        question = Question(chance.getrandbits(60), words, chance.choice([0.002, 0.01, 0.02]), chance.random() < 0.1)
+        question = Question(chance.getrandbits(60), words, chance.choice([0.004, 0.015, 0.02]), chance.random() < 0.1)
         return self._client(form, question, headers(self._site, form))
 
     def _client(self, form: Form, question: Question, sent: dict[str, str], run: str = "") -> Client:
@@ -98,7 +98,7 @@ class Round:
         )
 
     def _begin(self, client: Client) -> None:
-        later = self._chance.choice([0.0, self._chance.uniform(0, 0.8)])
+        later = self._chance.choice([0.0, self._chance.uniform(0, 0.6)])
         self._tasks.append(asyncio.create_task(self._play(client, later)))
         if self._chance.random() < 0.4:
             viewer = self._client(self._chance.choice(FORMS), client.question, client.headers)

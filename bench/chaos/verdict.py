@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from functools import partial
 
 from bench.chaos.client import Client
 from bench.chaos.forms import as_read, read
@@ -19,7 +21,7 @@ async def verdict(site: Site, clients: list[Client], known: set[str]) -> list[st
     breaches += await _settled(lambda: _unfinished(site, clients, known))
     for client in clients:
         if client.run and client.ended not in ("refused", "lost", "never"):
-            breaches += [f"{client}: {what}" for what in await _against_the_log(site, client)]
+            breaches += await _settled(partial(_against_the_log, site, client))
     breaches += await _settled(lambda: _against_the_conversation(site, clients))
     breaches += _paid_twice(site, clients)
     breaches += await _settled(lambda: _still_speaking(site))
@@ -41,9 +43,11 @@ def _of_client(client: Client) -> list[str]:
     return breaches
 
 
-def _where(truth: str, text: str) -> str:
-    place = next((i for i, pair in enumerate(zip(truth, text, strict=False)) if pair[0] != pair[1]), len(truth))
-    return f"at {place}: {truth[max(0, place - 20) : place + 20]!r} became {text[max(0, place - 20) : place + 20]!r}"
+def _where(truth: str | bytes, found: str | bytes) -> str:
+    """The first place at which they differ."""
+    place = next((i for i, pair in enumerate(zip(truth, found, strict=False)) if pair[0] != pair[1]), len(found))
+    part = slice(max(0, place - 20), place + 80)
+    return f"at {place} of {len(truth)} ({len(found)} found): {truth[part]!r} became {found[part]!r}"
 
 
 async def _settled(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
@@ -62,7 +66,6 @@ async def _unready(site: Site) -> list[str]:
         try:
             response = await request(replica.port, "GET", "/ready", patience=8.0)
             told = await response.whole()
-            response.close()
         except Broken as error:
             found.append(f"replica {replica.port} is not there: {error}")
         else:
@@ -106,13 +109,16 @@ async def _against_the_log(site: Site, client: Client) -> list[str]:
         query = "&".join(filter(None, [client.form.query, f"dialect={client.form.dialect}"]))
         response = await request(replica.port, "GET", f"/streams/{client.run}?{query}", client.headers)
         whole = b""
-        try:
+        # A failed run's raw body breaks off; that it is whole is seen from what it holds.
+        with suppress(Broken):
             async for piece in response.pieces():
                 whole += piece
-        except Broken:
-            pass  # as a failed run's raw body does; that it is whole is seen from what it holds
         response.close()
-        breaches += _compared(client, whole, await state(site, client.run, client.headers))
+        if response.status != 200:
+            breaches.append(f"{client}: {response.status} {whole!r}")
+        else:
+            told = await state(site, client.run, client.headers)
+            breaches += [f"{client}: {what}" for what in _compared(client, whole, told)]
     return breaches
 
 
@@ -125,11 +131,9 @@ def _compared(client: Client, whole: bytes, state: str) -> list[str]:
         if not reading.text.startswith(read(form, client.body).text):
             breaches.append("what it saw before the log failed is not in the log")
     elif client.body != whole:
-        breaches.append(f"its {len(client.body)} bytes are not the {len(whole)} of an undisturbed client")
+        breaches.append(f"not what an undisturbed client has: {_where(whole, client.body)}")
     if not truth.startswith(reading.text) or (state == "completed" and reading.text != truth):
         breaches.append(f"the log of a {state} run says {reading.text[-60:]!r}")
-    if state == "gone":
-        breaches.append("the run is gone")
     return breaches
 
 
