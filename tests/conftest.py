@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from tests.servers import Postgres, postgres
+from tests.servers import Postgres, Redis, postgres, redis
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +26,10 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
 def database_url(postgres_server: Postgres) -> str:
     """The address of an empty PostgreSQL of this test's own."""
     return postgres_server.empty()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """One Redis for all tests that leave it running and put nothing of their own into its database 0."""
+    with redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server

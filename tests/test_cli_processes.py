@@ -30,11 +30,11 @@ def environment() -> dict[str, str]:
 class Process:
     """`rivermouth …` as a process of its own; `said` is its stdout so far."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, **env: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "rivermouth", *arguments],
             cwd=folder,
-            env=environment(),
+            env=environment() | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -52,6 +52,10 @@ class Process:
                 assert piece, f"it ended: {self.said!r} {self.end()}"
                 self.said += piece.decode()
         return self.said
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -73,8 +77,8 @@ class Process:
 
 
 @contextmanager
-def started(folder: Path, *arguments: str) -> Iterator[Process]:
-    process = Process(folder, *arguments)
+def started(folder: Path, *arguments: str, **env: str) -> Iterator[Process]:
+    process = Process(folder, *arguments, **env)
     try:
         yield process
     finally:

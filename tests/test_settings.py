@@ -152,6 +152,7 @@ def test_an_openai_key_is_not_used_where_the_built_in_model_is_asked_for(place: 
         ({"RIVERMOUTH_CORS__ORIGINS": "https://a.org:99999"}, ["cors.origins", "https://a.org:99999"]),
         ({"RIVERMOUTH_CORS__ORIGINS": "*"}, ["cors.origins", "'*'"]),
         ({"RIVERMOUTH_EMBEDDED__MAX_TOKENS": "0"}, ["embedded.max_tokens '0'", "greater than 0"]),
+        ({"RIVERMOUTH_WORKERS": "2"}, ["workers is 2", "RIVERMOUTH_WORKERS", "REDIS_URL"]),
         ({"RIVERMOUTH_RUNS__DRAIN": "inf"}, ["runs.drain 'inf'", "finite"]),
     ],
 )

@@ -50,6 +50,17 @@ def bind_for(settings: Settings, processes: int) -> list[Listeners]:
     return found
 
 
+def inherited(descriptors: Sequence[int], settings: Settings) -> Listeners:
+    """Listeners that another process has bound for this one."""
+    sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    return Listeners(sockets, _pinned(sockets, settings))
+
+
+def _pinned(sockets: Sequence[socket.socket], settings: Settings) -> dict[tuple[str, int], str]:
+    names = [sock.getsockname()[:2] for sock in sockets[1:]]
+    return dict(zip(names, (listener(entry).system for entry in settings.listen), strict=True))
+
+
 def _addresses(settings: Settings) -> list[tuple[str, int]]:
     return [(settings.host, settings.port), *(listener(entry)[:2] for entry in settings.listen)]
 
@@ -62,9 +73,7 @@ def _bound(settings: Settings, addresses: list[tuple[str, int]], *, shared: bool
     except SettingsError:
         Listeners(sockets, {}).close()
         raise
-    systems = [listener(entry).system for entry in settings.listen]
-    names = [sock.getsockname() for sock in sockets[1:]]
-    return Listeners(sockets, {(name[0], name[1]): system for name, system in zip(names, systems, strict=True)})
+    return Listeners(sockets, _pinned(sockets, settings))
 
 
 def _url(host: str, port: int) -> str:

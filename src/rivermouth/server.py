@@ -72,12 +72,17 @@ async def serve(settings: Settings, on_ready: OnReady, *, provider: Provider | N
             await serve_on(listeners, app, on_ready)
 
 
-async def serve_on(listeners: Listeners, app: App, on_ready: OnReady) -> None:
-    """Serve a built app until it is told to go. `on_ready` as above; its failure is raised in the end."""
+async def serve_on(
+    listeners: Listeners, app: App, on_ready: OnReady, make: Callable[..., Server] | None = None
+) -> None:
+    """Serve a built app until it is told to go. `on_ready` as above; its failure is raised in the end.
+
+    make: makes the server, where it is not to be a plain `Server`.
+    """
     app.pinned = listeners.pinned
     tasks: list[asyncio.Task[None]] = []
     urls = listeners.urls
-    server = Server(
+    server = (make or Server)(
         config(app), on_ready=lambda: tasks.append(asyncio.create_task(on_ready(app, urls))), drain=app.drain
     )
     app.stop = server.leave

@@ -153,6 +153,7 @@ class Settings(Section):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for any free one.")
     listen: Listeners = Field((), description="Further listeners, each HOST:PORT=SYSTEM, that serve one system.")
+    workers: Count = Field(1, description="Processes that serve, on the same addresses; more than one needs redis_url.")
     data_dir: Path = Field(Path("rivermouth-data"), description="Where the databases, secrets and models are kept.")
     redis_url: RedisUrl | None = Field(
         None, description="Redis 7 for events, leases, stops and limits of several replicas (REDIS_URL)."
@@ -189,6 +190,11 @@ class Settings(Section):
         if self.default_agent not in self.agents:
             raise ValueError(
                 f"default_agent {self.default_agent!r} is not among the agents; there are {', '.join(self.agents)}"
+            )
+        if self.workers > 1 and self.redis_url is None:
+            raise ValueError(
+                f"workers is {self.workers}, and several processes share their answers over Redis: start a Redis 7 and set "
+                f"REDIS_URL, such as redis://127.0.0.1:6379/0, or leave workers at 1"
             )
         if self.port and (self.host, self.port) in [listener(entry)[:2] for entry in self.listen]:
             raise ValueError(f"listen has {self.host}:{self.port}, which is the main address; choose another port")

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from rivermouth.clock import SystemClock
 from rivermouth.engine.auth import Tokens
 from rivermouth.engine.passwords import AT_ONCE, WAITING, Passwords
-from rivermouth.engine.secrets import load_secret
+from rivermouth.engine.secrets import load_secret, signing_secret
 from rivermouth.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthenticated, Unavailable
 from rivermouth.settings import Auth as AuthSettings
+from rivermouth.settings import Settings
+from rivermouth.stores.rows import SqliteRows
 from tests.engine.world import World, within
 
 HOME = "127.0.0.1"
@@ -205,3 +208,25 @@ def test_a_given_secret_must_be_long_enough(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="at least 32") as caught:
         load_secret(tmp_path, "jwt", "y" * 31)
     assert "yyy" not in caught.value.message
+
+
+def test_the_secret_is_the_given_one_else_that_of_the_shared_database_else_that_of_the_folder(tmp_path: Path) -> None:
+    shared = {"data_dir": tmp_path, "database_url": "postgresql://ann@127.0.0.1/chat"}
+    asked = {
+        "given": {"auth": {"jwt_secret": "g" * 40}, **shared},
+        "shared": shared,
+        "own": {"data_dir": tmp_path},
+    }
+
+    async def story() -> dict[str, str]:
+        rows = SqliteRows(tmp_path / "rows.db", SystemClock())
+        await rows.secret("jwt", "s" * 40)
+        found = {name: await signing_secret(Settings.model_validate(those), rows) for name, those in asked.items()}
+        await rows.close()
+        return found
+
+    found = asyncio.run(story())
+
+    assert found["given"] == "g" * 40
+    assert found["shared"] == "s" * 40
+    assert found["own"] == (tmp_path / "secrets" / "jwt").read_text("ascii")

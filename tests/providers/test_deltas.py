@@ -198,3 +198,62 @@ def test_tool_calls_that_end_with_stop_end_with_tool_calls() -> None:
     calls, finish = read(choice(tool_calls=[{"id": "c", "function": {"name": "f", "arguments": "{}"}}]) + END)
 
     assert (calls, finish.reason) == ([("tool_call", 0, "c", "f", "{}")], "tool_calls")
+
+
+def piece(content: str, *, raw: bool, said: str, seed: str) -> bytes:
+    """A chunk as servers write them: escaped or raw, with an id that is sometimes a word of the answer itself."""
+    added: dict[str, Any] = {"content": content}
+    if said == "reasoning":
+        added = {"reasoning_content": content}
+    elif said == "both":
+        added["reasoning"] = seed
+    told: dict[str, Any] = {"id": seed, "model": "m", "choices": [{"index": 0, "delta": added, "finish_reason": None}]}
+    if said == "usage":
+        told["usage"] = {"prompt_tokens": 1, "completion_tokens": 2}
+    written = json.dumps(told, ensure_ascii=not raw, separators=(",", ":") if raw else None)
+    return b"data: " + written.encode("utf-8", "surrogatepass") + b"\n\n"
+
+
+WORDS = st.one_of(st.sampled_from(["a", "m", " word", "content", 'say "no"', "back\\slash", "\ud83d", "é"]), st.text())
+PIECES = st.builds(
+    piece,
+    WORDS,
+    raw=st.booleans(),
+    said=st.sampled_from(["text"] * 8 + ["reasoning", "both", "usage"]),
+    seed=st.sampled_from(["m", "a", "chatcmpl-1"]),
+)
+
+
+@given(st.lists(PIECES, min_size=3, max_size=20))
+def test_a_chunk_that_is_not_parsed_says_what_parsing_it_would_have_said(chunks: list[bytes]) -> None:
+    # In one piece nothing of it takes the short way.
+    parsed = read(b"".join(chunks) + END)
+
+    assert read(*chunks, END) == parsed
+
+
+def test_chunks_that_differ_in_their_text_alone_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = [piece(f" w{n}", raw=True, said="text", seed="c") for n in range(20)]
+    heard = Heard()
+    deltas = Deltas(heard)
+    for chunk in chunks[:2]:
+        deltas.feed(chunk)
+    monkeypatch.setattr("rivermouth.providers._deltas._decode", None)
+    for chunk in chunks[2:]:
+        deltas.feed(chunk)
+
+    assert heard.calls == [("text", f" w{n}") for n in range(20)]
+
+
+@pytest.mark.parametrize("torn", [b"\xff", b"\x01", b"\xed\xa0\xbd"])
+def test_bytes_that_are_no_json_are_noticed_in_the_middle_of_an_answer_too(torn: bytes) -> None:
+    chunks = [piece(f" w{n}", raw=True, said="text", seed="c") for n in range(5)]
+    chunks.append(chunks[-1].replace(b" w4", torn))
+
+    def played(*pieces: bytes) -> Any:
+        try:
+            return read(*pieces)
+        except ProviderBroken as error:
+            return error.message
+
+    assert played(*chunks, END) == played(b"".join(chunks) + END)

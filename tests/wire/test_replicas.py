@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import redis as redis_client
 
 from rivermouth.engine.run import Run
 from rivermouth.providers.scripted import Hold
+from rivermouth.stores.redis_client import PREFIX
 from tests.servers import Redis
 from tests.wire.conftest import Serving
 from tests.wire.samples import SAMPLES
@@ -121,13 +123,20 @@ def waits_on(run: Run) -> bool:
     return run.expiry is not None and run.expiry.when() - run.expiry._loop.time() > 1
 
 
-def test_a_viewer_at_another_replica_keeps_a_run_alive(replicas: tuple[World, World]) -> None:
+def is_viewed(server: Redis, run: str) -> bool:
+    """Whether a replica has let the run's owner know of its viewers."""
+    with redis_client.Redis.from_url(server.url) as client:
+        return client.exists(f"{PREFIX}:viewing:{run}") == 1
+
+
+def test_a_viewer_at_another_replica_keeps_a_run_alive(replicas: tuple[World, World], redis_server: Redis) -> None:
     one, two = replicas
     gate = one.model.gate()
     question = one.model.question("Half", gate, " and whole")
     with one.streaming(one.ask(WAYS["session"], question, X_On_Disconnect="cancel")) as stream:
         stream.until_has(b"Half")
         with two.following(stream.run) as other:
+            assert eventually(lambda: is_viewed(redis_server, stream.run))
             other.until_has(b"Half")
             run = one.server.app.runs.live[stream.run]
             stream.response.close()
@@ -139,15 +148,17 @@ def test_a_viewer_at_another_replica_keeps_a_run_alive(replicas: tuple[World, Wo
     assert one.state(stream.run)["stream-state"] == "completed"
 
 
-def test_a_run_is_stopped_when_its_last_viewer_leaves_another_replica(replicas: tuple[World, World]) -> None:
+def test_a_run_is_stopped_when_its_last_viewer_leaves_another_replica(
+    replicas: tuple[World, World], redis_server: Redis
+) -> None:
     one, two = replicas
     question = one.model.question("Half", Hold())
     with one.streaming(one.ask(WAYS["session"], question, X_On_Disconnect="cancel")) as stream:
         stream.until_has(b"Half")
-        with two.following(stream.run) as other:
-            other.until_has(b"Half")
-            stream.response.close()
+        with two.following(stream.run):
+            assert eventually(lambda: is_viewed(redis_server, stream.run))
             run = one.server.app.runs.live[stream.run]
+            stream.response.close()
             assert eventually(lambda: waits_on(run))
             assert run.cut is None
 

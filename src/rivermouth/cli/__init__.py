@@ -7,12 +7,10 @@ Exit codes: 0 all is well · 1 it failed · 2 a flag or a setting does not fit �
 import sys
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 import rivermouth
 from rivermouth.cli import chat, doctor, migrate, serve, token
-from rivermouth.errors import BadRequest, NoModel, ProviderFault, RivermouthError, Unavailable
-from rivermouth.settings import SettingsError
+from rivermouth.cli.failures import exit_code
 
 EXIT_CODES = """\b
 Exit codes:
@@ -48,22 +46,4 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code of that command line; whatever goes wrong is one line on stderr."""
-    try:
-        outcome = cli.main(arguments, prog_name="rivermouth", standalone_mode=False)
-    except (SettingsError, BadRequest) as error:
-        return _failed(error, 2)
-    except (ProviderFault, NoModel, Unavailable) as error:
-        return _failed(error, 3)
-    except (RivermouthError, OSError, SQLAlchemyError) as error:
-        return _failed(error, 1)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return 130
-    return outcome if isinstance(outcome, int) else 0
-
-
-def _failed(error: Exception, code: int) -> int:
-    click.echo(f"rivermouth: {str(error).splitlines()[0]}", err=True)
-    return code
+    return exit_code(lambda: cli.main(arguments, prog_name="rivermouth", standalone_mode=False))

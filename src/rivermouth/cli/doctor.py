@@ -7,17 +7,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from rivermouth import origins, plugins
 from rivermouth.cli import client, nearby
+from rivermouth.cli.finding import Finding
 from rivermouth.cli.flags import given_flags, settings_flags
 from rivermouth.cli.local import accounts
 from rivermouth.cli.migrate import way_line
 from rivermouth.cli.model import model_line, provider_name
 from rivermouth.cli.ports import addresses, port_problem
+from rivermouth.cli.redis_doctor import redis_findings
 from rivermouth.errors import BadRequest, RivermouthError, Unavailable
 from rivermouth.origins import Given
 from rivermouth.providers._model import model_file
@@ -27,15 +29,6 @@ from rivermouth.stores.databases import look, place
 
 LEAST_FREE = 20_000_000
 """Bytes below which the disk of the data directory counts as full: the logs of both databases may grow to half of it."""
-
-
-class Finding(NamedTuple):
-    """One thing that was looked at. fix: what to do about it, where it is wrong."""
-
-    name: str
-    good: bool
-    detail: str
-    fix: str = ""
 
 
 @click.command("doctor")
@@ -86,6 +79,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield _postgres(settings)
     elif folder.good:
         yield _rows(settings)
+    if settings.redis_url is not None:
+        yield from redis_findings(settings, settings.redis_url.get_secret_value())
     if provider_name(settings) == "embedded":
         yield _caught("built-in model", lambda: _embedded(settings), _mend_model(settings))
     yield _caught("model", lambda: asyncio.run(model_line(settings)), _mend_model(settings))

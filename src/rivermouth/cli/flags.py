@@ -17,6 +17,9 @@ FLAGS: dict[str, Callable[..., Any]] = {
         metavar="HOST:PORT=SYSTEM",
         help="A further listener that serves one system alone, such as 127.0.0.1:3000=ares; may be given again.",
     ),
+    "workers": click.option(
+        "--workers", type=int, metavar="N", help="Processes that serve, on the same addresses; needs a Redis [1]."
+    ),
     "data_dir": click.option(
         "--data-dir", metavar="FOLDER", help="Where databases, secrets and models are kept [rivermouth-data]."
     ),

@@ -1,6 +1,6 @@
 """`rivermouth serve`: start the server and say how to talk to it."""
 
-import gc
+import asyncio
 import os
 import signal
 import sys
@@ -13,22 +13,28 @@ from rich.console import Console
 
 import rivermouth
 from rivermouth import logs
-from rivermouth.app import App
+from rivermouth.app import App, Opener
 from rivermouth.cli import nearby
 from rivermouth.cli.curls import bases, curl, shown
 from rivermouth.cli.failures import Unreachable
 from rivermouth.cli.flags import settings_flags, settings_of
-from rivermouth.cli.local import KINDS, credentials, kept_file
+from rivermouth.cli.local import KINDS, accounts, credentials, kept_file
 from rivermouth.cli.model import check_provider, fetch, first_token, provider_name
 from rivermouth.cli.ports import addresses, port_problem
+from rivermouth.cli.settling import settle
+from rivermouth.cli.workers import supervise
+from rivermouth.clock import SystemClock
+from rivermouth.engine.auth import Auth
 from rivermouth.errors import RivermouthError
+from rivermouth.providers import Provider
+from rivermouth.pulse import Pulse
 from rivermouth.server import serve
 from rivermouth.settings import Settings
 
 
 @click.command("serve")
-@settings_flags("host", "port", "listen", "data_dir", "model.url", "model.name", "log_format", "log_level")
-def command(config: Path | None, **values: Any) -> None:
+@settings_flags("host", "port", "listen", "workers", "data_dir", "model.url", "model.name", "log_format", "log_level")
+def command(config: Path | None, **values: Any) -> int | None:
     """Start the server; with no model configured, the built-in one answers. Ctrl-C or SIGTERM ends it, with 0.
 
     Prints the address, a credential for each system, and a line to paste for each. These credentials belong to the local
@@ -40,6 +46,7 @@ def command(config: Path | None, **values: Any) -> None:
       rivermouth serve --model-url http://127.0.0.1:11434 --model llama3.2
       rivermouth serve --listen 127.0.0.1:3000=ares --listen 127.0.0.1:5000=session
       rivermouth serve --host 0.0.0.0 --port 80 --log-format json
+      REDIS_URL=redis://127.0.0.1:6379/0 rivermouth serve --workers 4
     """
     settings = settings_of(values, config)
     logs.configure(settings)
@@ -51,7 +58,10 @@ def command(config: Path | None, **values: Any) -> None:
     say = Console(highlight=False, soft_wrap=True, markup=False)
     say.print(f"Rivermouth {rivermouth.__version__} is starting ...")
     fetch(settings, lambda line: say.print(f"  {line}"))
-    uvloop.run(serve(settings, lambda app, urls: announce(say, settings, app, urls)))
+    if settings.workers > 1:
+        return asyncio.run(supervise(settings, lambda urls, opener: _announce_all(say, settings, urls, opener)))
+    uvloop.run(serve(settings, lambda app, urls: _announce_one(say, settings, urls, app)))
+    return None
 
 
 def check_ports(settings: Settings) -> None:
@@ -65,11 +75,25 @@ def check_ports(settings: Settings) -> None:
             )
 
 
-async def announce(say: Console, settings: Settings, app: App, urls: list[str]) -> None:
-    """Print all that somebody needs who has just started the server."""
-    _settle()
+async def _announce_one(say: Console, settings: Settings, urls: list[str], app: App) -> None:
+    settle()
+    await announce(say, settings, urls, app.auth, app.provider)
+
+
+async def _announce_all(say: Console, settings: Settings, urls: list[str], opener: Opener) -> None:
+    """The parent says it, which has no app of its own."""
+    provider = await opener(settings, SystemClock(), Pulse(settings.runs.commit_ms / 1000))
     try:
-        made = await credentials(settings, app.auth)
+        async with accounts(settings) as auth:
+            await announce(say, settings, urls, auth, provider)
+    finally:
+        await provider.close()
+
+
+async def announce(say: Console, settings: Settings, urls: list[str], auth: Auth, provider: Provider) -> None:
+    """Print all that somebody needs who has just started the server."""
+    try:
+        made = await credentials(settings, auth)
     except (OSError, RivermouthError) as error:
         say.print(f"The local user's credentials cannot be kept: {error}")
         made = {}
@@ -77,15 +101,11 @@ async def announce(say: Console, settings: Settings, app: App, urls: list[str]) 
     say.print(f"\nListening on {base}")
     for entry, url in zip(settings.listen, urls[1:], strict=True):
         say.print(f"         and {shown(url)}, for {entry.rpartition('=')[2]} alone")
+    if settings.workers > 1:
+        say.print(f"         with {settings.workers} workers")
     for line in _credential_lines(settings, made, bases(base, settings.listen, urls[1:])):
         say.print(line)
-    await _model(say, settings, app)
-
-
-def _settle() -> None:
-    """Spare the collector what stays for good: 100,000 objects took it 67 ms, in the middle of answers (2026-11-20)."""
-    gc.collect()
-    gc.freeze()
+    await _model(say, settings, provider)
 
 
 def _credential_lines(settings: Settings, made: dict[str, str], where: dict[str, str]) -> list[str]:
@@ -96,7 +116,7 @@ def _credential_lines(settings: Settings, made: dict[str, str], where: dict[str,
     return lines if made else []
 
 
-async def _model(say: Console, settings: Settings, app: App) -> None:
+async def _model(say: Console, settings: Settings, provider: Provider) -> None:
     """Say which model answers, once it does, and what else could."""
     own = provider_name(settings) == "embedded"
     say.print(
@@ -105,8 +125,8 @@ async def _model(say: Console, settings: Settings, app: App) -> None:
     try:
         with say.status("waiting for the model"):
             if own:
-                await first_token(app.provider, settings)
-            line = await app.provider.check()
+                await first_token(provider, settings)
+            line = await provider.check()
     except RivermouthError as error:
         say.print(f"The model does not answer yet: {error.message}. The server is up; `rivermouth doctor` says more.")
     else:

@@ -14,6 +14,7 @@ import msgspec
 from rivermouth.errors import ProviderBroken, ProviderFault, ProviderOverloaded
 from rivermouth.events import FinishReason
 from rivermouth.providers import Finish, Sink
+from rivermouth.providers._mould import Mould
 
 MAX_LINE = 1024 * 1024
 """Bytes of one line, or of one event."""
@@ -98,31 +99,27 @@ class Deltas:
         self._reason: str | None = None
         self._called_tools = False
         self._model: str | None = None
+        self._mould = Mould(_only_text)
         self._done = self._flowing = False
         self.spoke = False
 
     def feed(self, data: bytes) -> bool:
         """Take the next bytes, cut anywhere; True once `[DONE]` has come. Raises: ProviderFault."""
-        if self._flowing and data[:6] == b"data: " and data[-2:] == b"\n\n" and data.count(b"\n") == 2:
-            return self._next(data[6:-2])
+        if self._flowing and (text := self._next(data)) is not None:
+            self._text(text)
+            return False
         done = self._take_all(data)
         self._flowing = self.spoke and bool(self._model) and not (self._line or self._event or self._halves)
         return done
 
-    def _next(self, payload: bytes) -> bool:
-        """One whole event in the middle of an answer: a piece of text and nothing else, for nearly every token."""
-        try:
-            chunk = _decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._flowing = False  # `[DONE]`, or half a character, which the next one may complete
-            self._dispatch(payload)
-            return self._done
-        delta = chunk.choices[0].delta if chunk.choices else None
-        if delta is not None and (text := delta.content) and _is_text_alone(chunk, delta):
-            self._text(text)
-            return False
-        self._hear(chunk, payload, exact=True)
-        return False
+    def _next(self, data: bytes) -> str | None:
+        """The text of one whole event in the middle of an answer that says nothing else, as nearly every one does."""
+        text = self._mould.text(data)
+        if text is None and data[:6] == b"data: " and data[-2:] == b"\n\n" and data.count(b"\n") == 2:
+            text = _only_text(data)
+            if text is not None:
+                self._mould.learn(data, text)
+        return text
 
     def _take_all(self, data: bytes) -> bool:
         *lines, rest = data.split(b"\n")
@@ -232,16 +229,18 @@ class Deltas:
             (self._sink.text if key == "text" else self._sink.reasoning)(text if plain else _mend(text))
 
 
-def _is_text_alone(chunk: Chunk, delta: Delta) -> bool:
-    assert chunk.choices is not None
-    return not (
-        chunk.choices[0].finish_reason
-        or delta.tool_calls
-        or delta.reasoning_content
-        or delta.reasoning
-        or chunk.usage
-        or chunk.error is not None
-    )
+def _only_text(data: bytes) -> str | None:
+    """The text of an event of one line, `data: {…}`, that says nothing but a piece of it; else None."""
+    try:
+        chunk = _decode(data[6:-2])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    choice = chunk.choices[0] if chunk.choices else None
+    if choice is None or choice.delta is None or choice.finish_reason or chunk.usage or chunk.error is not None:
+        return None
+    delta = choice.delta
+    says_more = delta.tool_calls or delta.reasoning_content or delta.reasoning
+    return None if says_more else delta.content or None
 
 
 def _mend(text: str) -> str:

@@ -1,14 +1,18 @@
 """The owner of the built-in model's process: starts it, waits until it answers, starts it again when it has died."""
 
 import asyncio
+import os
 import sys
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import structlog
 
 from rivermouth.errors import NoModel, ProviderUnreachable
+from rivermouth.settings import Settings
 
 logger = structlog.get_logger("rivermouth.providers")
 
@@ -28,13 +32,61 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
 
 
+class Running(Protocol):
+    """A process that runs a model, whoever owns it."""
+
+    @property
+    def address(self) -> str:
+        """Where it answers: `http://127.0.0.1:PORT`."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+
+    async def ended(self, *, within: float | None) -> bool:
+        """Whether it ends within so many seconds; None waits for ever."""
+
+    async def end(self) -> None:
+        """End it and wait until it is gone, where it is ours. Twice is once."""
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A model that answers. key: what callers must show."""
+
+    process: Running
+    key: str
+    name: str
+
+
+def parameters_of(settings: Settings, file: Path, key: str) -> Parameters:
+    """What to run, as the settings say."""
+    own = settings.embedded
+    return Parameters(
+        file=str(file.resolve()),
+        name=file.stem,
+        key=key,
+        parallel=own.parallel,
+        context_tokens=own.context_tokens,
+        threads=own.threads or len(os.sched_getaffinity(0)),
+    )
+
+
 class Process:
     """One child process. Ended by closing its stdin, then by its own id where it does not heed that."""
 
     def __init__(self, child: asyncio.subprocess.Process, address: str, listening: asyncio.Task[None]) -> None:
-        self.address = address
+        self._address = address
         self._child = child
         self._listening = listening
+
+    @property
+    def address(self) -> str:
+        """Where it answers."""
+        return self._address
 
     @property
     def pid(self) -> int:
@@ -46,8 +98,8 @@ class Process:
         """Whether it still runs."""
         return self._child.returncode is None
 
-    async def ended(self, *, within: float) -> bool:
-        """Whether it ends within so many seconds."""
+    async def ended(self, *, within: float | None) -> bool:
+        """Whether it ends within so many seconds; None waits for ever."""
         try:
             async with asyncio.timeout(within):
                 await self._child.wait()

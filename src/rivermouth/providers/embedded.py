@@ -7,8 +7,7 @@ by `request.owner`.
 """
 
 import asyncio
-import os
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
@@ -16,10 +15,10 @@ import structlog
 from rivermouth.clock import Clock
 from rivermouth.errors import ProviderBroken, ProviderUnreachable, RivermouthError
 from rivermouth.messages import Message
-from rivermouth.providers import Finish, ModelRequest, Sink
+from rivermouth.providers import Finish, ModelRequest, Sink, _process
 from rivermouth.providers._connection import Timeouts
 from rivermouth.providers._model import fetch_model, model_file
-from rivermouth.providers._process import Parameters, Process, Progress, start
+from rivermouth.providers._process import Loaded, Progress, parameters_of, start
 from rivermouth.providers._queue import FairQueue
 from rivermouth.providers._upstream import Upstream
 from rivermouth.providers.openai import Base, OpenAI
@@ -35,10 +34,18 @@ DYING = 1.0
 
 
 async def open(
-    settings: Settings, clock: Clock, pulse: Pulse | None = None, on_progress: Progress | None = None
+    settings: Settings,
+    clock: Clock,
+    pulse: Pulse | None = None,
+    on_progress: Progress | None = None,
+    *,
+    load: Callable[[], Awaitable[Loaded]] | None = None,
 ) -> "Embedded":
-    """The built-in model, which begins to load now; a request waits for it. `on_progress` gets a line for people."""
-    embedded = Embedded(settings, clock, pulse, on_progress or (lambda line: None))
+    """The built-in model, which begins to load now; a request waits for it. `on_progress` gets a line for people.
+
+    load: gives out a model of somebody else's, instead of one of our own.
+    """
+    embedded = Embedded(settings, clock, pulse, on_progress or (lambda line: None), load)
     embedded.load()
     return embedded
 
@@ -46,16 +53,24 @@ async def open(
 class Running(msgspec.Struct, frozen=True):
     """A process that is up, and the way to talk to it."""
 
-    process: Process
+    process: _process.Running
     talk: OpenAI
     name: str
 
 
 class Embedded:
-    """A `Provider` that owns its model's process."""
+    """A `Provider` that owns its model's process, or borrows one."""
 
-    def __init__(self, settings: Settings, clock: Clock, pulse: Pulse | None, on_progress: Progress) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        pulse: Pulse | None,
+        on_progress: Progress,
+        load: Callable[[], Awaitable[Loaded]] | None,
+    ) -> None:
         self._settings, self._clock, self._pulse, self._on_progress = settings, clock, pulse, on_progress
+        self._load = load or self._own
         self._queue = FairQueue(settings.embedded.parallel)
         self._start: asyncio.Task[Running] | None = None
         self._closed = False
@@ -150,26 +165,21 @@ class Embedded:
         if before is not None and not before.cancelled() and before.exception() is None:
             logger.warning("model_process_died", pid=before.result().process.pid)
             await _end(before.result())
+        loaded = await self._load()
+        return Running(loaded.process, self._talk_to(loaded), loaded.name)
+
+    async def _own(self) -> Loaded:
         file, key = model_file(self._settings), self._clock.new_run_id()
-        process = await start(self._parameters(file, key), self._on_progress)
-        return Running(process, self._talk_to(process, key, file.stem), file.stem)
+        process = await start(parameters_of(self._settings, file, key), self._on_progress)
+        return Loaded(process, key, file.stem)
 
-    def _parameters(self, file: Path, key: str) -> Parameters:
-        own = self._settings.embedded
-        return Parameters(
-            file=str(file.resolve()),
-            name=file.stem,
-            key=key,
-            parallel=own.parallel,
-            context_tokens=own.context_tokens,
-            threads=own.threads or len(os.sched_getaffinity(0)),
-        )
-
-    def _talk_to(self, process: Process, key: str, name: str) -> OpenAI:
+    def _talk_to(self, loaded: Loaded) -> OpenAI:
         model = self._settings.model
-        timeouts = Timeouts(model.connect_timeout, model.first_byte_timeout, model.idle_timeout)
+        # The calls of other workers may stand in front of ours, in the model's own queue.
+        first_byte = model.first_byte_timeout * self._settings.workers
+        timeouts = Timeouts(model.connect_timeout, first_byte, model.idle_timeout)
         sender = Upstream(timeouts, max_idle=model.max_idle_connections, pulse=self._pulse)
-        return OpenAI(Base(f"{process.address}/v1"), sender, self._clock, key=key, name=name)
+        return OpenAI(Base(f"{loaded.process.address}/v1"), sender, self._clock, key=loaded.key, name=loaded.name)
 
 
 async def _end(running: Running) -> None:

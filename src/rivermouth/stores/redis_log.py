@@ -91,7 +91,7 @@ class RedisBackend:
         """Join the replicas, and take over from those that are dead. Raises: Unavailable, saying what is wrong."""
         try:
             async with answering(within=2 * self._timeout):
-                await self.journal.renew()
+                await self.journal.write([])
         except Unavailable:
             await self._disconnect()
             raise

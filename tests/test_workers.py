@@ -1,0 +1,231 @@
+"""`rivermouth serve --workers N` as its clients, its operator and its service manager see it."""
+
+import itertools
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers import Redis, redis
+from tests.several import Body, Several, Story, children, events, eventually, is_running, serving, text
+from tests.test_cli_processes import started
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    with redis(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+_databases = itertools.count(1)
+
+
+def fresh(server: Redis) -> str:
+    """The address of an empty database of that Redis: another deployment's dead are nobody's business here."""
+    return f"{server.url[:-1]}{next(_databases)}"
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story()
+
+
+@pytest.fixture
+def two(tmp_path: Path, server: Redis, story: Story) -> Iterator[Several]:
+    with serving(tmp_path, fresh(server), story.answer, RIVERMOUTH_RUNS__LEASE="2") as several:
+        yield several
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory, server: Redis) -> Iterator[Several]:
+    """Two workers for all tests that leave them as they are; they listen at a second address, too."""
+    folder = tmp_path_factory.mktemp("steady")
+    with serving(folder, fresh(server), Story().answer, "--listen", "127.0.0.1:0=wisqu") as several:
+        yield several
+
+
+def sample(exposition: str, name: str) -> float:
+    return sum(float(line.split()[-1]) for line in exposition.splitlines() if line.startswith(name))
+
+
+def in_memory() -> set[str]:
+    """The folders of meters that there are now."""
+    return {path.name for path in Path("/dev/shm").glob("rivermouth-*")}
+
+
+def test_without_redis_it_says_what_is_needed_and_how_to_get_it(tmp_path: Path):
+    with started(tmp_path, "serve", "--workers", "2") as process:
+        code = process.end()
+
+    assert (code, process.complained.count("\n")) == (2, 1)
+    assert "REDIS_URL, such as redis://127.0.0.1:6379/0" in process.complained
+    assert "the flag --workers" in process.complained
+
+
+def test_what_one_worker_answers_is_followed_and_stopped_through_the_other(steady: Several):
+    first, second = steady.workers
+    with (
+        steady.client(first) as one,
+        steady.client(second) as other,
+        steady.client(second) as third,
+        steady.asking(one) as asked,
+    ):
+        asked.until_has(b"first")
+        with other.stream("GET", f"/streams/{asked.run}") as response:
+            followed = Body(response)
+            followed.until_has(b"first")
+            stopped = third.delete(f"/streams/{asked.run}").json()
+            followed.rest()
+        told = asked.rest()
+
+    assert stopped == {"stream_id": asked.run, "state": "stopped", "already": False}
+    assert text(told) == "first"
+    assert followed.read == told
+
+
+def test_the_credentials_are_shown_once(steady: Several):
+    said = steady.process.said
+
+    assert (said.count("Credentials of the local user"), said.count("with 2 workers")) == (1, 1)
+
+
+def test_a_scrape_tells_the_same_whichever_worker_answers(steady: Several):
+    with ExitStack() as stack:
+        clients = [stack.enter_context(steady.client(worker)) for worker in steady.workers]
+        before = sample(clients[0].get("/metrics").text, "rivermouth_runs_total")
+        for client in clients:
+            with steady.asking(client, "at once") as asked:
+                asked.rest()
+        counted = eventually(lambda: sample(clients[0].get("/metrics").text, "rivermouth_runs_total") == before + 2)
+        told = [client.get("/metrics").text for client in clients]
+
+    assert counted
+    for name in ("rivermouth_runs_total", "rivermouth_tokens_total", "rivermouth_time_to_first_token_seconds_count"):
+        assert sample(told[0], name) == sample(told[1], name) > 0, name
+
+
+def test_signals_to_the_workers_themselves_are_left_to_the_parent(steady: Several):
+    workers = steady.workers
+    for worker in workers:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(worker, number)
+    codes = []
+    for worker in workers:
+        with steady.client(worker) as client:
+            codes.append(client.get("/ready").status_code)
+
+    assert codes == [200, 200]
+    assert steady.workers == workers
+
+
+def test_pinned_listeners_are_served_by_all_workers(steady: Several):
+    line = next(line for line in steady.process.said.splitlines() if line.endswith("for wisqu alone"))
+    pinned = line.split()[1].rstrip(",")
+    body = {"message": "at once"}
+    answers = [httpx.post(f"{pinned}/api/v1/chat/", json=body, trust_env=False, timeout=20) for _ in range(12)]
+
+    assert {answer.json()["content"] for answer in answers} == {"first last"}
+
+
+def test_of_a_worker_that_is_killed_the_runs_are_ended_and_another_takes_its_place(two: Several, story: Story):
+    first, second = two.workers
+    with two.client(first) as one, two.client(second) as other, two.client(second) as third:
+        with two.asking(one) as asked, two.asking(other) as kept:
+            asked.until_has(b"first")
+            kept.until_has(b"first")
+            two.kill(first)
+            torn = asked.rest()
+            codes = {two.get("/health").status_code for _ in range(30)}
+            rest = third.get(f"/streams/{asked.run}", headers={"Last-Event-ID": asked.last_id}).content
+            story.go.set()
+            whole = kept.rest()
+        state = third.head(f"/streams/{asked.run}").headers["Stream-State"]
+        replaced = eventually(lambda: len(two.workers) == 2)
+        numbers = third.get("/metrics").text
+
+    assert (text(torn), events(torn)[-1].get("done")) == ("first", None)
+    assert codes == {200}
+    assert (state, text(rest)) == ("interrupted", "")
+    assert "stopped before the answer was complete" in str(events(rest)[-1]["error"])
+    assert text(whole) == "first last"
+    assert replaced
+    assert first not in two.workers
+    assert sample(numbers, "rivermouth_live_runs") == 0
+    assert sample(numbers, 'rivermouth_runs_total{dialect="session",outcome="interrupted"}') == 1
+
+
+def test_told_to_go_it_lets_answers_finish_and_leaves_nothing_behind(two: Several, story: Story):
+    workers, folders = two.workers, in_memory()
+    with two.client(workers[0]) as one, two.asking(one) as asked:
+        asked.until_has(b"first")
+        two.process.signal(signal.SIGTERM)
+        unready = eventually(lambda: two.get("/ready").status_code == 503)
+        refused = two.ask("late")
+        story.go.set()
+        told = asked.rest()
+    code = two.process.end()
+
+    assert unready
+    assert text(told) == "first last"
+    assert events(told)[-1]["done"] is True
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert (code, "Traceback" in two.process.complained) == (0, False), two.process.complained
+    assert not any(map(is_running, workers))
+    assert len(folders - in_memory()) == 1
+
+
+def test_told_twice_it_kills_them_all_at_once(two: Several):
+    workers = two.workers
+    with two.client(workers[0]) as one, two.asking(one) as asked:
+        asked.until_has(b"first")
+        two.process.signal(signal.SIGTERM)
+        assert eventually(lambda: two.get("/ready").status_code == 503)
+        two.process.signal(signal.SIGTERM)
+        code = two.process.end()
+
+    assert code == 130
+    assert not any(map(is_running, workers))
+
+
+def test_a_rolling_restart_replaces_every_worker_and_no_request_fails(two: Several, story: Story):
+    workers, codes = two.workers, set()
+
+    def renewed() -> bool:
+        codes.add(two.get("/ready").status_code)
+        return len(set(two.workers) - set(workers)) == 2
+
+    with two.client(workers[0]) as one, two.asking(one) as asked:
+        asked.until_has(b"first")
+        two.process.signal(signal.SIGHUP)
+        done = eventually(renewed, 60)
+        still = is_running(workers[0])
+        story.go.set()
+        told = asked.rest()
+    ended = eventually(lambda: not any(map(is_running, workers)))
+
+    assert (done, still, ended) == (True, True, True)
+    assert codes == {200}
+    assert text(told) == "first last"
+
+
+def test_workers_end_by_themselves_where_their_parent_is_killed(two: Several):
+    workers, folders = two.workers, in_memory()
+    two.process.signal(signal.SIGKILL)
+
+    assert eventually(lambda: not any(map(is_running, workers)))
+    assert len(folders - in_memory()) == 1
+
+
+def test_where_the_first_worker_cannot_start_it_ends_and_says_why_once(tmp_path: Path, server: Redis):
+    (tmp_path / "rivermouth-data").mkdir()
+    (tmp_path / "rivermouth-data" / "rows.db").write_bytes(b"no database" * 1000)
+    command = ("serve", "--port", "0", "--workers", "2", "--model-url", "http://127.0.0.1:9")
+    with started(tmp_path, *command, REDIS_URL=server.url) as process:
+        code = process.end()
+
+    assert (code, process.complained.count("\n")) == (3, 1), process.complained
+    assert children(process.pid) == []
