@@ -21,18 +21,21 @@ from rivermouth.doors.front import Front
 from rivermouth.doors.http import Message, Send
 from rivermouth.doors.pump import Watchers
 from rivermouth.doors.resolve import Claim, Claims
+from rivermouth.doors.streaming import Streaming
 from rivermouth.doors.streams import StreamsDoor
 from rivermouth.engine.auth import Auth
 from rivermouth.engine.limits import Limiter
 from rivermouth.engine.runs import Runs
 from rivermouth.engine.secrets import signing_secret
 from rivermouth.engine.tickets import Tickets
+from rivermouth.errors import Unavailable
 from rivermouth.events import RunStarted
 from rivermouth.messages import Reply
 from rivermouth.metrics import Metrics
 from rivermouth.providers import Provider
 from rivermouth.pulse import Pulse
 from rivermouth.settings import SYSTEMS, Settings
+from rivermouth.stores import Rows
 from rivermouth.stores.databases import open_rows
 from rivermouth.stores.event_log import Log
 from rivermouth.stores.redis_client import connect
@@ -147,7 +150,7 @@ async def build(
             on_change=metrics.watchers.set,
         )
         _background(stack, watchers.run())
-        _background(stack, _sweep(log, clock, settings.runs.retention))
+        _background(stack, _sweep(log, rows, clock, settings.runs.retention))
         if redis is not None:
             _background(stack, _take_over(log, runs, redis.look_seconds))
 
@@ -158,11 +161,12 @@ async def build(
             "model": provider.check,
             "runs": runs_check(runs),
         }
-        following = Following(runs=runs, watchers=watchers, clock=clock)
+        streaming = Streaming(watchers, clock)
+        following = Following(runs=runs, streaming=streaming)
         front = Front(
             settings=settings,
             claims=Claims([*_chat_claims(), *siblings.claims(apps)], SYSTEMS),
-            chat=ChatDoor(settings=settings, auth=auth, limiter=limiter, runs=runs, watchers=watchers, clock=clock),
+            chat=ChatDoor(settings=settings, auth=auth, limiter=limiter, runs=runs, streaming=streaming),
             streams=StreamsDoor(auth=auth, runs=runs, following=following, tickets=Tickets(secret, clock)),
             conversations=ConversationsDoor(auth=auth, rows=rows, runs=runs, following=following),
             siblings=apps,
@@ -273,9 +277,11 @@ def _background(stack: AsyncExitStack, work: Any) -> None:
     stack.push_async_callback(end)
 
 
-async def _sweep(log: Log, clock: Clock, retention: float) -> None:
+async def _sweep(log: Log, rows: Rows, clock: Clock, retention: float) -> None:
     while True:
         await log.sweep(clock.now() - retention)
+        with suppress(Unavailable):  # what stays counts as forgotten all the same
+            await rows.forget_claims(clock.now() - retention)
         await asyncio.sleep(min(SWEEP_SECONDS, retention))
 
 

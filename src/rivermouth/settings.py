@@ -102,6 +102,7 @@ class LimitSettings(Section):
     session_chat: Rate = Field("60/minute", description="POST /api/chat of one address.")
     smarttalk: Rate = Field("60/minute", description="Chat requests of one caller.")
     ares_address: Rate = Field("100/second", description="Requests of one address.")
+    again: Rate = Field("120/minute", description="Requests of one caller whose Idempotency-Key has come before.")
     login: Rate = Field("5/minute", description="Sign-ins from one address.")
     register_: Rate = Field("3/hour", alias="register", description="New accounts from one address.")
     wisqu: dict[str, Count] = Field(

@@ -67,10 +67,10 @@ class Engine:
 
     async def begin(self, message: str = "hello", *, dialect: str = "session", **more: Any) -> Run:
         """Start an answer for Ann in `default`. grace: seconds, or None for ever."""
-        grace = Grace(more.pop("grace", None))
+        grace, place = Grace(more.pop("grace", None)), more.pop("place", None)
         request = ChatRequest(**{"message": message, "stream": True, "conversation": "default", **more})
         return await self.runs.start(
-            request, ANN, dialect=dialect, name_conversation=lambda user, at, unique: unique, grace=grace
+            request, ANN, dialect=dialect, name_conversation=lambda user, at, unique: unique, grace=grace, place=place
         )
 
     async def messages(self, key: str = "default") -> list[StoredMessage]:

@@ -9,7 +9,7 @@ import pytest
 from rivermouth.clock import SystemClock
 from rivermouth.engine.agents import agent_for
 from rivermouth.engine.grace import grace_of
-from rivermouth.engine.runs import may_follow
+from rivermouth.engine.run import may_follow
 from rivermouth.errors import BadRequest, NotFound, ProviderUnreachable, RivermouthError, TooLarge, Unavailable
 from rivermouth.events import Delta, MessageSaved, PartStarted, RunEnded
 from rivermouth.providers import Finish, ModelRequest, Sink

@@ -9,6 +9,8 @@ from rivermouth.doors._docs_schema import events_content, failures, json_content
 from rivermouth.doors._docs_siblings import security
 from rivermouth.errors import (
     BadRequest,
+    Conflict,
+    Gone,
     NoModel,
     NotFound,
     ProviderSilent,
@@ -38,6 +40,8 @@ KINDS = (
     BadRequest,
     Unauthenticated,
     NotFound,
+    Conflict,
+    Gone,
     TooLarge,
     UnsupportedMedia,
     TooMany,
@@ -101,7 +105,30 @@ QUERY: dict[str, tuple[tuple[str, dict[str, Any], str], ...]] = {
         ("includeTokens", BOOLEAN, "`false` leaves the `token` events out."),
     ),
 }
-DISCONNECT = "What happens when nobody listens: `continue`, `cancel` or `cancel_after=SECONDS`."
+
+
+def _header(name: str, pattern: str, example: str, text: str) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": pattern, "examples": [example]}
+    return {"name": name, "in": "header", "required": False, "schema": schema, "description": text}
+
+
+HEADERS = (
+    _header(
+        "X-On-Disconnect",
+        r"^(continue|cancel|cancel_after=\d{1,4})$",
+        "cancel_after=30",
+        "What happens when nobody listens: `continue`, `cancel` or `cancel_after=SECONDS`.",
+    ),
+    _header(
+        "Idempotency-Key",
+        r"^[!-~]{1,255}$",
+        "0f6c2b1e-3d4a-4c5b-9e8f-7a6b5c4d3e2f",
+        "Sent again with the same key and body, the request is answered by the run that it has begun, and by no other.",
+    ),
+)
+LAST_EVENT = _header(
+    "Last-Event-ID", r"^\d{1,15}$", "12", "The last event received of the run that the `Idempotency-Key` has begun."
+)
 
 
 def paths(name: str, dialect: Dialect, *, message_chars: int) -> dict[str, dict[str, Any]]:
@@ -144,9 +171,7 @@ def _parameters(name: str, *, streams: bool) -> list[dict[str, Any]]:
         for field, schema, text in QUERY.get(name, ())
         if streams or field in EVERYWHERE
     ]
-    pattern = r"^(continue|cancel|cancel_after=\d{1,4})$"
-    schema = {"type": "string", "pattern": pattern, "examples": ["cancel_after=30"]}
-    return [*query, {"name": "X-On-Disconnect", "in": "header", "schema": schema, "description": DISCONNECT}]
+    return [*query, *HEADERS, *([LAST_EVENT] if streams else ())]
 
 
 def _headers(dialect: Dialect) -> dict[str, Any]:

@@ -5,12 +5,13 @@ The route never reads the model; it is the first of the run's watchers.
 """
 
 import asyncio
-from collections.abc import Mapping
+from contextlib import suppress
+from typing import NamedTuple
 
 import structlog
 
-from rivermouth.clock import Clock
 from rivermouth.dialects import Answer, Dialect, Incoming, Limits, Route
+from rivermouth.doors.following import NOTHING
 from rivermouth.doors.http import (
     COOKIE,
     Disconnected,
@@ -19,36 +20,42 @@ from rivermouth.doors.http import (
     Send,
     answer,
 )
-from rivermouth.doors.pump import View, Watcher, Watchers
+from rivermouth.doors.pump import View
+from rivermouth.doors.streaming import Streaming, is_at_the_end, last_event_id, resource_headers, wants_ids
 from rivermouth.engine.auth import Auth, Principal
 from rivermouth.engine.grace import Grace, grace_of
 from rivermouth.engine.limits import Limiter
-from rivermouth.engine.run import Run
+from rivermouth.engine.once import Once, Place, once_of, said_nothing
 from rivermouth.engine.runs import Runs
 from rivermouth.errors import Internal, MethodNotAllowed, RivermouthError, error_of
-from rivermouth.events import Delta, RunStarted
 from rivermouth.logs import cost
-from rivermouth.messages import fold
+from rivermouth.messages import ChatRequest, fold
 from rivermouth.settings import Settings
+from rivermouth.stores import Taken
 from rivermouth.stores.event_log import RunLog
 
 logger = structlog.get_logger("rivermouth.chat")
+Headers = list[tuple[bytes, bytes]]
 
-STREAM_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+
+class Question(NamedTuple):
+    """A chat request that was understood. extra: headers for its answer."""
+
+    dialect: Dialect
+    name: str
+    principal: Principal
+    chat: ChatRequest
+    grace: Grace
+    once: Once | None
+    extra: Headers
 
 
 class ChatDoor:
     """Serves the chat routes."""
 
-    def __init__(
-        self, *, settings: Settings, auth: Auth, limiter: Limiter, runs: Runs, watchers: Watchers, clock: Clock
-    ) -> None:
+    def __init__(self, *, settings: Settings, auth: Auth, limiter: Limiter, runs: Runs, streaming: Streaming) -> None:
         self._settings, self._auth, self._limiter = settings, auth, limiter
-        self._runs, self._watchers, self._clock = runs, watchers, clock
+        self._runs, self._streaming = runs, streaming
         self._limits = Limits(message_chars=settings.limits.message_chars)
 
     async def serve(
@@ -57,11 +64,14 @@ class ChatDoor:
         """Answer one chat request. request.body is read already; path: without the system's prefix."""
         request.seen.dialect, request.seen.kind = name, "chat"
         try:
-            run, stream, extra = await self._begin(request, dialect, name, path)
-            if stream:
-                await self._stream(request, dialect, name, run, extra, receive, send)
+            question = await self._understand(request, dialect, name, path)
+            log, begun = await self._answering(question)
+            request.seen.run = log.run
+            if question.chat.stream:
+                after = 0 if begun else last_event_id(request) or 0
+                await self._stream(request, question, log, after, receive, send)
             else:
-                await self._whole(request, dialect, run, extra, receive, send)
+                await self._whole(request, question, log, receive, send)
         except Disconnected:
             request.seen.status = 499
         except RivermouthError as error:
@@ -70,20 +80,50 @@ class ChatDoor:
             logger.exception("chat_broke", path=request.path)
             await answer(request, send, dialect.failure(Internal("something went wrong on our side"), path))
 
-    async def _begin(
-        self, request: Request, dialect: Dialect, name: str, path: str
-    ) -> tuple[Run, bool, list[tuple[bytes, bytes]]]:
+    async def _understand(self, request: Request, dialect: Dialect, name: str, path: str) -> Question:
         route = route_of(dialect, request.method, path)
         principal, extra = await self._who(request, name, route)
         incoming = Incoming(path=path, query=request.query, headers=request.headers, body=request.body)
         chat = dialect.parse(incoming, self._limits)
+        once = once_of(request.headers.get("idempotency-key"), request.body, "Idempotency-Key")
+        return Question(dialect, name, principal, chat, self._grace(request), once, extra)
+
+    async def _answering(self, question: Question) -> tuple[RunLog, bool]:
+        """The run that answers it, and whether it was begun for that: a request that came before has one already."""
+        if question.once is None:
+            await self._admit(question)
+            return await self._start(question, None), True
+        async with self._runs.claims.in_turn(question.name, question.principal.id, question.once):
+            return await self._answering_once(question, question.once)
+
+    async def _answering_once(self, question: Question, once: Once) -> tuple[RunLog, bool]:
+        admitted = False
+        while True:
+            found = await self._runs.claims.find(question.name, question.principal.owners, once)
+            if isinstance(found, RunLog):
+                await self._limiter.admit_again(question.name, question.principal)
+                return found, False
+            if not admitted:
+                await self._admit(question)
+                admitted = True
+            with suppress(Taken):  # another replica was quicker
+                return await self._start(question, found), True
+
+    async def _admit(self, question: Question) -> None:
         self._runs.raise_if_closed()  # before it is counted: the same request will come again, perhaps to another replica
-        await self._limiter.admit(name, "stream" if chat.stream else "chat", principal, chat.cost)
+        chat = question.chat
+        await self._limiter.admit(question.name, "stream" if chat.stream else "chat", question.principal, chat.cost)
+
+    async def _start(self, question: Question, place: Place | None) -> RunLog:
         run = await self._runs.start(
-            chat, principal, dialect=name, name_conversation=dialect.conversation_id, grace=self._grace(request)
+            question.chat,
+            question.principal,
+            dialect=question.name,
+            name_conversation=question.dialect.conversation_id,
+            grace=question.grace,
+            place=place,
         )
-        request.seen.run = run.id
-        return run, chat.stream, extra
+        return run.log
 
     async def _who(self, request: Request, name: str, route: Route) -> tuple[Principal, list[tuple[bytes, bytes]]]:
         extra: list[tuple[bytes, bytes]] = []
@@ -100,63 +140,47 @@ class ChatDoor:
         return grace_of(request.headers.get("x-on-disconnect", self._settings.runs.on_disconnect), "X-On-Disconnect")
 
     async def _stream(
-        self,
-        request: Request,
-        dialect: Dialect,
-        name: str,
-        run: Run,
-        extra: list[tuple[bytes, bytes]],
-        receive: Receive,
-        send: Send,
+        self, request: Request, question: Question, log: RunLog, after: int, receive: Receive, send: Send
     ) -> None:
-        started = run.log.started
-        with self._runs.watching(run.log):
-            await self._status_is_known(run)
-            refuse_if_over(run.log)
-            view = View(dialect, name, started.options, ids=wants_ids(dialect, request))
-            headers = stream_headers(dialect, started, request.scope)
-            await start_stream(request, send, [*headers, *extra])
-            watcher = Watcher(run.log, view, self._clock)
-            with self._watchers.add(watcher):
-                await watcher.pump(request.raw_send, receive)
-            request.seen.bytes = watcher.sent
-
-    async def _status_is_known(self, run: Run) -> None:
-        """Returns as soon as the model has accepted or refused the call, or after `runs.status_after` seconds."""
-        if not run.answered.is_set():
-            try:
-                async with asyncio.timeout(self._settings.runs.status_after):
-                    await run.answered.wait()
-            except TimeoutError:
+        dialect = question.dialect
+        view = View(dialect, question.name, question.chat.options, ids=wants_ids(dialect, request), after=after)
+        with self._runs.watching(log):
+            await self._status_is_known(log)
+            refuse_if_over(log)
+            if is_at_the_end(log, view):
+                await answer(request, send, NOTHING, question.extra)
                 return
+            await self._streaming.stream(request, log, view, receive, send, question.extra)
 
-    async def _whole(
-        self,
-        request: Request,
-        dialect: Dialect,
-        run: Run,
-        extra: list[tuple[bytes, bytes]],
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        with self._runs.watching(run.log):
-            await _ended_or_gone(run, receive)
-        reply = fold(run.log.events[: run.log.committed])
+    async def _status_is_known(self, log: RunLog) -> None:
+        """Returns as soon as the model has accepted or refused the call, or after `runs.status_after` seconds."""
+        run = self._runs.live.get(log.run)
+        if log.ended is not None or (run is not None and run.answered.is_set()):
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.runs.status_after):
+                # Whether the model of another replica has accepted is seen by the first that it says.
+                await (run.answered.wait() if run is not None else anext(log.watch(1), None))
+
+    async def _whole(self, request: Request, question: Question, log: RunLog, receive: Receive, send: Send) -> None:
+        with self._runs.watching(log):
+            await _ended_or_gone(log, receive)
+        reply = fold(log.events[: log.committed])
         if reply.problem is not None:
             raise error_of(reply.problem)
         if reply.usage is not None:
             usage, model = reply.usage, reply.usage.model or reply.started.model
             reply.cost_usd = cost(self._settings.prices, model, usage.prompt_tokens, usage.completion_tokens)
-        whole = dialect.whole(reply)
+        whole = question.dialect.whole(reply)
         headers = {**resource_headers(reply.started), **whole.headers}
-        await answer(request, send, Answer(whole.status, headers, whole.body), extra)
+        await answer(request, send, Answer(whole.status, headers, whole.body), question.extra)
 
 
-async def _ended_or_gone(run: Run, receive: Receive) -> None:
+async def _ended_or_gone(log: RunLog, receive: Receive) -> None:
     """Returns when the run's end is committed. Raises: Disconnected where the client leaves first; Unavailable."""
 
     async def follow() -> None:
-        async for _ in run.log.watch():
+        async for _ in log.watch():
             pass
 
     async def leave() -> None:
@@ -191,37 +215,8 @@ def refuse_if_over(log: RunLog) -> None:
     ended = log.ended
     if ended is None and log.failure is not None:
         raise log.failure
-    if ended is not None and ended.problem is not None and not any(type(event) is Delta for event in log.events):
+    if ended is not None and ended.problem is not None and said_nothing(log):
         raise error_of(ended.problem)
-
-
-def wants_ids(dialect: Dialect, request: Request) -> bool:
-    """Whether events carry `id:` lines: as the dialect has it, or because the client asks for them.
-
-    A ticket asks for them: it is for a browser's EventSource, which resumes by its last id and by nothing else.
-    """
-    asked = request.query.get("ids") == "1" or "ticket" in request.query
-    return dialect.IDS or asked or "last-event-id" in request.headers
-
-
-def resource_headers(started: RunStarted) -> dict[str, str]:
-    """Where the same answer can be resumed, watched or stopped."""
-    return {"Stream-Id": started.run, "Content-Location": f"/streams/{started.run}"}
-
-
-def stream_headers(dialect: Dialect, started: RunStarted, scope: Mapping[str, object]) -> list[tuple[bytes, bytes]]:
-    """All headers of a stream, those that every dialect shares and the dialect's own."""
-    own = {name.lower(): value for name, value in dialect.headers(started).items()}
-    if scope.get("http_version") == "1.1":
-        own.setdefault("connection", "keep-alive")
-    named = {**{name.lower(): value for name, value in resource_headers(started).items()}, **own}
-    return STREAM_HEADERS + [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
-
-
-async def start_stream(request: Request, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
-    """Send the status of a stream, and its headers at once."""
-    request.seen.status, request.seen.kind = 200, "stream"
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
 def cookie_header(value: str) -> bytes:

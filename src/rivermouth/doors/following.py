@@ -3,11 +3,10 @@
 from urllib.parse import quote
 
 from rivermouth import dialects
-from rivermouth.clock import Clock
 from rivermouth.dialects import Answer
-from rivermouth.doors.chat import resource_headers, start_stream, stream_headers, wants_ids
 from rivermouth.doors.http import Receive, Request, Send, answer, whole_number
-from rivermouth.doors.pump import Cursor, View, Watcher, Watchers
+from rivermouth.doors.pump import View
+from rivermouth.doors.streaming import Streaming, is_at_the_end, last_event_id, resource_headers, wants_ids
 from rivermouth.engine.runs import Runs
 from rivermouth.errors import BadRequest, Gone
 from rivermouth.stores.event_log import RunLog
@@ -17,10 +16,10 @@ NOTHING = Answer(204, {}, b"")
 
 
 class Following:
-    """Sends a run's events to one more client, live as long as it goes on."""
+    """Sends a run to whoever comes later."""
 
-    def __init__(self, *, runs: Runs, watchers: Watchers, clock: Clock) -> None:
-        self._runs, self._watchers, self._clock = runs, watchers, clock
+    def __init__(self, *, runs: Runs, streaming: Streaming) -> None:
+        self._runs, self._streaming = runs, streaming
 
     async def follow(self, request: Request, log: RunLog, receive: Receive, send: Send) -> None:
         """The run from the place that the request names; 204 where nothing comes after it any more.
@@ -30,15 +29,11 @@ class Following:
         request.seen.run, request.seen.dialect = log.run, log.started.dialect
         refuse_if_forgotten(log)
         view = _view(request, log)
-        if _is_at_the_end(log, view):
+        if is_at_the_end(log, view):
             await answer(request, send, NOTHING)
             return
         with self._runs.watching(log):
-            await start_stream(request, send, stream_headers(view.dialect, log.started, request.scope))
-            watcher = Watcher(log, view, self._clock)
-            with self._watchers.add(watcher):
-                await watcher.pump(request.raw_send, receive)
-            request.seen.bytes = watcher.sent
+            await self._streaming.stream(request, log, view, receive, send)
 
 
 def state_of(log: RunLog) -> Answer:
@@ -60,20 +55,6 @@ def refuse_if_forgotten(log: RunLog) -> None:
         raise Gone("the events of this answer are no longer kept", message_address=f"/{started.dialect}{history}")
 
 
-def _is_at_the_end(log: RunLog, view: View) -> bool:
-    """Whether a finished run has nothing more to say after the cursor.
-
-    Not every last event can be seen: who counts blocks has no number for it, and in ares the last id is that of the last
-    text. A failure that only a broken body can tell is still told.
-    """
-    if log.ended is None or (view.after == 0 and view.skip == 0):
-        return False
-    if view.after >= log.committed:
-        return True
-    broken = view.dialect.ABORTS and log.ended.problem is not None
-    return not broken and not Cursor(log, view).take()
-
-
 def _view(request: Request, log: RunLog) -> View:
     """How this client wants to see the run: which dialect, from where. Raises: BadRequest."""
     name = request.query.get("dialect", log.started.dialect)
@@ -91,7 +72,8 @@ def _view(request: Request, log: RunLog) -> View:
 def _cursor(request: Request) -> tuple[int, int]:
     """The number of the last event received, or how many blocks to skip: an EventSource that comes back to an address with
     `skip` has more than that by now, and says so in its header. Raises: BadRequest."""
-    last_seen = request.headers.get("last-event-id", "").strip() or request.query.get("after", "0")
-    after = whole_number(last_seen, "Last-Event-ID" if "last-event-id" in request.headers else "after")
+    after = last_event_id(request)
+    if after is None:
+        after = whole_number(request.query.get("after", "0"), "after")
     skip = whole_number(request.query.get("skip", "0"), "skip")
     return after, 0 if after else skip

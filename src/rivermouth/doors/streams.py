@@ -5,7 +5,8 @@ from rivermouth.doors.following import Following, refuse_if_forgotten, state_of
 from rivermouth.doors.http import Receive, Request, Send, answer, answering, to_json
 from rivermouth.engine import tickets
 from rivermouth.engine.auth import Auth
-from rivermouth.engine.runs import Runs, may_follow, no_such_run
+from rivermouth.engine.run import may_follow, no_such_run
+from rivermouth.engine.runs import Runs
 from rivermouth.engine.tickets import Tickets
 from rivermouth.errors import MethodNotAllowed
 from rivermouth.stores.event_log import RunLog

@@ -51,7 +51,16 @@ class Limiter:
         """
         if not self._settings.enabled:
             return
-        rules = _rules(self._settings, system, route, who)
+        await self._count(_rules(self._settings, system, route, who), cost)
+        await self._use_quota(system, route, who, cost)
+
+    async def admit_again(self, system: str, who: Principal) -> None:
+        """Count a request that was counted when it first came, apart from those that begin something. Raises: as `admit`."""
+        if self._settings.enabled:
+            caller = f"addr:{who.address}" if who.kind == "anonymous" else _holder(who)
+            await self._count([Rule(f"{system}-again", caller, self._settings.again)], 1)
+
+    async def _count(self, rules: list[Rule], cost: int) -> None:
         checks = [(item, rule) for rule in rules for item in _windows(rule.windows)]
         if len(checks) > 1:
             for item, rule in checks:
@@ -61,7 +70,6 @@ class Limiter:
             # Where others count with us, somebody may have come in between.
             if not await self._windows.hit(item, rule.name, rule.who, cost=cost):
                 raise await self._refused(item, rule)
-        await self._use_quota(system, route, who, cost)
 
     async def _refused(self, item: RateLimitItem, rule: Rule) -> TooMany:
         reset = (await self._windows.get_window_stats(item, rule.name, rule.who)).reset_time

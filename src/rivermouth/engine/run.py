@@ -4,6 +4,7 @@ import asyncio
 from typing import Protocol
 
 from rivermouth.engine.grace import Grace
+from rivermouth.errors import NotFound
 from rivermouth.events import Outcome, RunStarted
 from rivermouth.messages import Reply
 from rivermouth.providers import Finish
@@ -60,3 +61,13 @@ class Run:
         if self.call is not None:
             self.call.cancel()
         return True
+
+
+def no_such_run() -> NotFound:
+    """The same for what does not exist and for what is somebody else's."""
+    return NotFound("there is no such stream", what="run")
+
+
+def may_follow(started: RunStarted, owners: tuple[str, ...]) -> bool:
+    """Whether a caller with these ids may read the run: its owner; anybody who knows the id, where it is nobody's account."""
+    return started.owner in owners or started.owner.startswith(("addr:", "anon:"))

@@ -17,15 +17,16 @@ from rivermouth.engine.answers import Answers
 from rivermouth.engine.auth import Principal
 from rivermouth.engine.elsewhere import Elsewhere
 from rivermouth.engine.grace import Grace
+from rivermouth.engine.once import Claims, Place
 from rivermouth.engine.playing import INTERRUPTED, Player
-from rivermouth.engine.run import Observer, Run
+from rivermouth.engine.run import Observer, Run, no_such_run
 from rivermouth.engine.turn import closing
-from rivermouth.errors import Interrupted, NotFound, Unauthenticated, Unavailable, problem_of
+from rivermouth.errors import Interrupted, Unauthenticated, Unavailable, problem_of
 from rivermouth.events import Outcome, RunStarted
 from rivermouth.messages import ChatRequest
 from rivermouth.providers import Provider
 from rivermouth.settings import Agent, Settings
-from rivermouth.stores import Rows, StoredMessage
+from rivermouth.stores import Rows, StoredMessage, Taken
 from rivermouth.stores import Turn as Opened
 from rivermouth.stores.event_log import Log, RunLog
 from rivermouth.stores.replicas import Replicas
@@ -54,6 +55,7 @@ class Runs:
         self._clock, self._observer = clock, observer
         self.answers = Answers(rows, log, observer.answers_wait)
         self._player = Player(answers=self.answers, provider=provider, clock=clock, observer=observer)
+        self.claims = Claims(rows, log, clock, settings.runs.retention)
         self.live: dict[str, Run] = {}
         self.draining = False
         self._opening: set[asyncio.Future[None]] = set()
@@ -71,11 +73,13 @@ class Runs:
         dialect: str,
         name_conversation: Callable[[str, int, str], str],
         grace: Grace,
+        place: Place | None = None,
     ) -> Run:
         """Begin an answer; its `RunStarted` is on its way into the log when this returns.
 
-        Raises: NotFound (agent, conversation, file, collection), Unauthenticated (an agent that is not for everybody),
-        Unavailable while shutting down, and once the log has failed.
+        place: of the claim of a request that is answered once. Raises: NotFound (agent, conversation, file, collection),
+        Unauthenticated (an agent that is not for everybody), Unavailable while shutting down, and once the log has failed;
+        Taken where the place is taken by now.
         """
         await self.answers.catch_up()  # else an earlier answer could come after this question
         self.raise_if_closed()
@@ -96,8 +100,13 @@ class Runs:
             meta={},
             message=question,
             history_limit=self._settings.runs.history_messages,
+            **({} if place is None else place.claiming(run_id, at)),
         )
-        turn = await self._noted(opening)
+        try:
+            turn = await self._noted(opening)
+        except Taken as taken:
+            assert place is not None
+            place.give_way(taken)
         started = RunStarted(
             at=at,
             run=run_id,
@@ -284,13 +293,3 @@ async def _committed_end(log: RunLog) -> None:
     with suppress(Unavailable):
         async for _ in log.watch(log.committed):
             pass
-
-
-def no_such_run() -> NotFound:
-    """The same for what does not exist and for what is somebody else's."""
-    return NotFound("there is no such stream", what="run")
-
-
-def may_follow(started: RunStarted, owners: tuple[str, ...]) -> bool:
-    """Whether a caller with these ids may read the run: its owner; anybody who knows the id, where it is nobody's account."""
-    return started.owner in owners or started.owner.startswith(("addr:", "anon:"))

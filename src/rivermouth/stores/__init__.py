@@ -88,6 +88,27 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     history: list[StoredMessage]
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """A request that says which one it is, by a key of its caller's, is answered by this run, however often it is sent.
+
+    body: a digest of what it asks. at: when it came first. conversation: the row of the one that it is asked in.
+    """
+
+    key: str
+    body: str
+    run: str
+    at: float
+    conversation: str = ""
+
+
+class Taken(Exception):
+    """The request has a claim already; nothing was written."""
+
+    def __init__(self, claim: Claim) -> None:
+        super().__init__(claim.key)
+        self.claim = claim
+
+
 class Holder(msgspec.Struct, frozen=True):
     """A credential and whose it is."""
 
@@ -130,10 +151,23 @@ class Rows(Protocol):
         meta: dict[str, Any],
         message: StoredMessage,
         history_limit: int,
+        claim: Claim | None = None,
+        since: float = 0.0,
+        instead_of: str | None = None,
     ) -> Turn:
         """Find the conversation of that `key` (or, where there is none and `must_exist` is false, or `key` is None, make
         one named `key or new_key`), read its last `history_limit` messages and add the user's `message` to it (whose
-        `conversation` is filled in here). Raises: NotFound."""
+        `conversation` is filled in here). Raises: NotFound.
+
+        claim: stored with it, where none of that key has come `since` then; instead_of: the run of one that is to give
+        way with its question, because nothing has come of it. Raises: Taken, of two at once in any processes for one.
+        """
+
+    async def claim(self, system: str, owners: Sequence[str], key: str, since: float) -> Claim | None:
+        """The claim of that key, if it has come since then."""
+
+    async def forget_claims(self, before: float) -> None:
+        """Forget those that came before that time."""
 
     async def save_answer(self, message: StoredMessage) -> bool:
         """Add the assistant's message; False where its conversation was deleted meanwhile. The same id twice is once."""

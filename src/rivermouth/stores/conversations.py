@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, insert, sele
 
 from rivermouth.errors import Conflict, NotFound
 from rivermouth.events import Source
-from rivermouth.stores import Conversation, ConversationPage, StoredMessage, Turn
+from rivermouth.stores import Claim, Conversation, ConversationPage, StoredMessage, Turn, claims
 from rivermouth.stores.schema import Words, conversations, messages
 
 TITLE_CHARS = 80
@@ -35,6 +35,7 @@ _LIST = (
 )
 _TOTAL = select(func.count()).select_from(conversations).where(*_OWNED)
 _HERE = conversations.c.id == bindparam("conversation_id")
+_BY_ROW = select(conversations).where(_HERE).with_for_update()
 _EXISTS = select(conversations.c.id).where(_HERE).with_for_update()
 _GROWN = (
     update(conversations)
@@ -72,15 +73,23 @@ def open_turn(
     meta: dict[str, Any],
     message: StoredMessage,
     history_limit: int,
+    claim: Claim | None = None,
+    since: float = 0.0,
+    instead_of: str | None = None,
 ) -> Turn:
     """See `Rows.open_turn`. new_id: our id of the conversation, should it be made."""
+    asked_before = None if claim is None else claims.take(connection, system, owners, claim, since, instead_of)
     found = None if key is None else _find(connection, system, owners, key, _FIND_TO_CHANGE)
+    if found is None and key is None and asked_before is not None:
+        found = _by_row(connection, asked_before)
     if found is None and must_exist:
         raise _not_found(key)
     history = [] if found is None else _history(connection, found.id, history_limit)
     if found is None:
         found = _make(connection, new_id, system, owners[0], key or new_key, None, meta, message.created)
     grown = _add(connection, found, message)
+    if claim is not None:
+        claims.add(connection, system, owners[0], msgspec.structs.replace(claim, conversation=found.id))
     return Turn(conversation=grown, history=history)
 
 
@@ -172,6 +181,11 @@ def _find(
     rows = connection.execute(query, {"system": system, "owners": list(owners), "key": key})
     found = [_conversation(row) for row in rows]
     return min(found, key=lambda one: owners.index(one.owner), default=None)
+
+
+def _by_row(connection: Connection, id: str) -> Conversation | None:
+    found = connection.execute(_BY_ROW, {"conversation_id": id}).first()
+    return None if found is None else _conversation(found)
 
 
 def _history(connection: Connection, conversation_id: str, most: int) -> list[StoredMessage]:

@@ -140,3 +140,17 @@ secrets = Table(
     Column("name", Words, primary_key=True),
     Column("value", Words, nullable=False),
 )
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("system", Words, nullable=False),
+    Column("owner", Words, nullable=False),
+    Column("key", Words, nullable=False),
+    Column("body", Words, nullable=False),
+    Column("run", Words, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("conversation", Words, nullable=False),
+    PrimaryKeyConstraint("system", "owner", "key"),
+    Index("claims_by_time", "at"),
+)

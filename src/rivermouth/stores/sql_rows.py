@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from rivermouth.clock import Clock
 from rivermouth.errors import Unavailable
 from rivermouth.stores import (
+    Claim,
     Conversation,
     ConversationPage,
     Credential,
@@ -24,6 +25,7 @@ from rivermouth.stores import (
     Turn,
     User,
     accounts,
+    claims,
     conversations,
 )
 from rivermouth.stores.revisions import Way
@@ -140,7 +142,11 @@ class SqlRows(ABC):
         meta: dict[str, Any],
         message: StoredMessage,
         history_limit: int,
+        claim: Claim | None = None,
+        since: float = 0.0,
+        instead_of: str | None = None,
     ) -> Turn:
+        asked: dict[str, Any] = {} if claim is None else {"claim": claim, "since": since, "instead_of": instead_of}
         return await self._write(
             conversations.open_turn,
             often=True,
@@ -153,7 +159,14 @@ class SqlRows(ABC):
             meta=meta,
             message=message,
             history_limit=history_limit,
+            **asked,
         )
+
+    async def claim(self, system: str, owners: Sequence[str], key: str, since: float) -> Claim | None:
+        return await self._look(claims.find, system, owners, key, since, often=True)
+
+    async def forget_claims(self, before: float) -> None:
+        await self._write(claims.forget, before)
 
     async def save_answer(self, message: StoredMessage) -> bool:
         return await self._write(conversations.save_answer, message, often=True)

@@ -11,7 +11,7 @@ from typing import Any
 from rivermouth.errors import Conflict, NotFound
 from rivermouth.events import Source
 from rivermouth.stores import Rows, StoredMessage, Turn
-from rivermouth.testing import accounts
+from rivermouth.testing import accounts, claims
 from rivermouth.testing.accounts import Check, raised
 
 Make = Callable[[], Awaitable[Rows]]
@@ -280,4 +280,5 @@ CHECKS: tuple[Check, ...] = (
     conversations_are_listed_newest_first,
     a_conversation_is_made_renamed_and_described,
     *accounts.CHECKS,
+    *claims.CHECKS,
 )
