@@ -196,16 +196,17 @@ class Runs:
     async def recover(self, unfinished: list[RunLog]) -> None:
         """End every run that a crash left open: the partial answer is saved, and its log gets its `RunEnded`, which is
         committed when this returns. Of those that had ended, see to it that their answer is saved."""
-        for log in unfinished:
-            if log.ended is not None:
-                await self.answers.recover(log)
-                continue
-            self._observer.run_began(log.started)
-            for event in closing(log.events, self._clock.now()):
-                log.append(event)
-            await self._player.end(log, "interrupted", problem_of(Interrupted(INTERRUPTED)))
-        for log in unfinished:
-            await _committed_end(log)
+        await asyncio.gather(*(self._recover(log) for log in unfinished))
+
+    async def _recover(self, log: RunLog) -> None:
+        if log.ended is not None:
+            await self.answers.recover(log)
+            return
+        self._observer.run_began(log.started)
+        for event in closing(log.events, self._clock.now()):
+            log.append(event)
+        await self._player.end(log, "interrupted", problem_of(Interrupted(INTERRUPTED)))
+        await _committed_end(log)
 
     async def drain(self, seconds: float) -> None:
         """Take no new runs; let the live ones finish for so long, then end the rest `interrupted`."""

@@ -269,8 +269,8 @@ class Log:
         return RunLog(self.commits, run, found, live=False) if isinstance(found, list) else found
 
     def follows(self, log: RunLog) -> bool:
-        """Whether that log, as `find` gave it, is written by another replica."""
-        return log.live and log.run not in self.live
+        """Whether that log, as `find` gave it, is being written by another replica."""
+        return log.live and log.ended is None and log.run not in self.live
 
     async def sweep(self, before: float) -> None:
         """Forget the events of runs that ended before that time."""
