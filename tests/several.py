@@ -191,4 +191,25 @@ def serving(folder: Path, redis_url: str, answer: Answer, *flags: str, **env: st
         yield Several(one)
 
 
-__all__ = ["Listening", "Several", "Story", "children", "events", "eventually", "is_running", "serving", "text"]
+@contextmanager
+def alone(folder: Path, redis_url: str, upstream: str, **env: str) -> Iterator[Several]:
+    """One server of one process beside others on the same Redis."""
+    folder.mkdir()
+    given = {"REDIS_URL": redis_url, "RIVERMOUTH_LIMITS__ENABLED": "false", "RIVERMOUTH_LOG_LEVEL": "warning"} | env
+    command = ["serve", "--port", "0", "--model", "tiny", "--model-url", upstream]
+    with started(folder, *command, **given) as one:
+        yield Several(one)
+
+
+__all__ = [
+    "Listening",
+    "Several",
+    "Story",
+    "alone",
+    "children",
+    "events",
+    "eventually",
+    "is_running",
+    "serving",
+    "text",
+]
