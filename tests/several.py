@@ -58,18 +58,24 @@ def _word(text: str, finish: str | None = None) -> bytes:
 
 
 class Several:
-    """The parent process, its address, and its workers."""
+    """The parent process, its address, and its workers. folder: where it runs."""
 
-    def __init__(self, process: Process) -> None:
-        self.process = process
+    def __init__(self, process: Process, folder: Path) -> None:
+        self.process, self.folder = process, folder
         self.url = re.findall(r"^Listening on (\S+)$", process.until("Ready."), re.MULTILINE)[0]
         self.port = int(self.url.rpartition(":")[2])
 
     @property
     def workers(self) -> list[int]:
         """The process ids of those that listen now, oldest first."""
-        found = [pid for pid in children(self.process.pid) if "_worker" in _command(pid)]
+        found = [pid for pid in children(self.process.pid) if "_worker" in command_of(pid)]
         return sorted(pid for pid in found if self._serves(pid))
+
+    @property
+    def models(self) -> list[int]:
+        """The processes that run the built-in model, whoever started them."""
+        family = [self.process.pid, *self.workers]
+        return [pid for one in family for pid in children(one) if "providers._server" in command_of(pid)]
 
     def _serves(self, pid: int) -> bool:
         # Its stdout is the parent's pipe until it has said that it is ready.
@@ -157,17 +163,18 @@ def children(pid: int) -> list[int]:
     return []
 
 
+def command_of(pid: int) -> str:
+    """Its command line; '' where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    return ""
+
+
 def is_running(pid: int) -> bool:
     """Whether there is such a process, and it is not just waiting for its parent to notice its end."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
-
-
-def _command(pid: int) -> str:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    return ""
 
 
 def _descriptors(pid: int) -> set[str]:
@@ -188,7 +195,7 @@ def serving(folder: Path, redis_url: str, answer: Answer, *flags: str, **env: st
     given = {"REDIS_URL": redis_url, "RIVERMOUTH_LIMITS__ENABLED": "false", "RIVERMOUTH_LOG_LEVEL": "warning"} | env
     command = ["serve", "--port", "0", "--workers", "2", "--model", "tiny"]
     with listening(answer) as upstream, started(folder, *command, "--model-url", upstream.url, *flags, **given) as one:
-        yield Several(one)
+        yield Several(one, folder)
 
 
 @contextmanager
@@ -198,7 +205,7 @@ def alone(folder: Path, redis_url: str, upstream: str, **env: str) -> Iterator[S
     given = {"REDIS_URL": redis_url, "RIVERMOUTH_LIMITS__ENABLED": "false", "RIVERMOUTH_LOG_LEVEL": "warning"} | env
     command = ["serve", "--port", "0", "--model", "tiny", "--model-url", upstream]
     with started(folder, *command, **given) as one:
-        yield Several(one)
+        yield Several(one, folder)
 
 
 __all__ = [

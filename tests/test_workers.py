@@ -1,10 +1,13 @@
 """`rivermouth serve --workers N` as its clients, its operator and its service manager see it."""
 
+import asyncio
 import itertools
+import json
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -131,6 +134,27 @@ def test_pinned_listeners_are_served_by_all_workers(steady: Several):
     assert {answer.json()["content"] for answer in answers} == {"first last"}
 
 
+def test_questions_at_once_to_all_workers_are_all_answered_and_stored_in_one_sqlite(steady: Several):
+    async def ask_all() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=steady.url, timeout=60, trust_env=False) as client:
+            asked = (
+                client.post("/session/api/chat", json={"message": "at once", "session_id": f"s{number % 20}"})
+                for number in range(200)
+            )
+            return await asyncio.gather(*asked)
+
+    answers = asyncio.run(ask_all())
+    with closing(sqlite3.connect(steady.folder / "rivermouth-data" / "rows.db")) as rows:
+        query = (
+            "SELECT count(*) FROM messages JOIN conversations ON conversation = conversations.id WHERE key LIKE 's%'"
+        )
+        (stored,) = rows.execute(query).fetchone()
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["response"] for answer in answers} == {"first last"}
+    assert stored == 400
+
+
 def test_of_a_worker_that_is_killed_the_runs_are_ended_and_another_takes_its_place(two: Several, story: Story):
     first, second = two.workers
     with two.client(first) as one, two.client(second) as other, two.client(second) as third:
@@ -156,6 +180,28 @@ def test_of_a_worker_that_is_killed_the_runs_are_ended_and_another_takes_its_pla
     assert first not in two.workers
     assert sample(numbers, "rivermouth_live_runs") == 0
     assert sample(numbers, 'rivermouth_runs_total{dialect="session",outcome="interrupted"}') == 1
+
+
+def test_a_seat_whose_workers_die_again_and_again_is_filled_less_and_less_often(
+    tmp_path: Path, server: Redis, story: Story
+):
+    with serving(tmp_path, fresh(server), story.answer, RIVERMOUTH_LOG_FORMAT="json") as two:
+        stays = two.workers[1]
+        for _ in range(3):
+            assert eventually(lambda: len(two.workers) == 2, 60)
+            two.kill(next(worker for worker in two.workers if worker != stays))
+            assert eventually(lambda: two.workers == [stays])
+        codes = {two.get("/health").status_code for _ in range(10)}
+        two.process.signal(signal.SIGTERM)
+        two.process.end()
+    deaths = [line for line in map(json.loads, two.process.complained.splitlines()) if line["event"] == "worker_died"]
+
+    assert [(death["how"], death["next_in"]) for death in deaths] == [
+        ("SIGKILL", 0.0),
+        ("SIGKILL", 0.5),
+        ("SIGKILL", 1.0),
+    ]
+    assert codes == {200}
 
 
 def test_told_to_go_it_lets_answers_finish_and_leaves_nothing_behind(two: Several, story: Story):
@@ -229,3 +275,24 @@ def test_where_the_first_worker_cannot_start_it_ends_and_says_why_once(tmp_path:
 
     assert (code, process.complained.count("\n")) == (3, 1), process.complained
     assert children(process.pid) == []
+
+
+def test_the_built_in_model_runs_once_for_all_workers_and_again_where_it_has_died(tmp_path: Path, server: Redis):
+    flags = ("serve", "--port", "0", "--workers", "2")
+    short = {"RIVERMOUTH_EMBEDDED__MAX_TOKENS": "4", "RIVERMOUTH_LIMITS__ENABLED": "false"}
+    with started(tmp_path, *flags, REDIS_URL=fresh(server), **short) as process:
+        two = Several(process, tmp_path)
+        before, words = two.models, set()
+        for worker in two.workers:
+            with two.client(worker) as client, two.asking(client, "Hello") as asked:
+                words.add(bool(text(asked.rest())))
+        two.kill(before[0])
+        again = eventually(lambda: two.models and two.models != before)
+        with two.client(two.workers[0]) as client, two.asking(client, "Hello") as asked:
+            words.add(bool(text(asked.rest())))
+        after = two.models
+        process.signal(signal.SIGTERM)
+        code = process.end()
+
+    assert (len(before), again, len(after), words) == (1, True, 1, {True})
+    assert (code, any(map(is_running, after))) == (0, False), process.complained

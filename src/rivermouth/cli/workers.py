@@ -38,7 +38,7 @@ logger = structlog.get_logger("rivermouth.workers")
 CUT_SECONDS = 15
 """From the end of the drain until a worker that is still there is killed; cutting its runs short takes it some of that."""
 STEADY_SECONDS = 10.0
-"""Whoever has lived so long has not died of its start: the next worker of that seat comes at once."""
+"""Whoever has served so long has not died of its start: the next worker of that seat comes at once."""
 LEAST_PAUSE, MOST_PAUSE = 0.5, 30.0
 Announce = Callable[[list[str], Opener], Coroutine[Any, Any, None]]
 """Told the addresses, and how to open the provider, once all workers are ready."""
@@ -49,8 +49,8 @@ class Worker:
 
     def __init__(self, seat: int, number: int, child: asyncio.subprocess.Process) -> None:
         self.seat, self.number, self.child = seat, number, child
-        self.since = asyncio.get_running_loop().time()
         self.ready = asyncio.Event()
+        self.ready_at: float | None = None
         self.employed = self.retired = False
         """Given its task; told to leave, because another one has its seat."""
         self.watch: asyncio.Task[None] | None = None
@@ -166,6 +166,7 @@ class Workers:
     async def _watch(self, worker: Worker) -> None:
         assert worker.child.stdout is not None
         if await worker.child.stdout.readline() == READY:
+            worker.ready_at = asyncio.get_running_loop().time()
             worker.ready.set()
         code = await worker.child.wait()
         del self._alive[worker.number]
@@ -189,10 +190,11 @@ class Workers:
             self._do(self._again(worker.seat, pause))
 
     def _pause(self, worker: Worker) -> float:
-        steady = asyncio.get_running_loop().time() - worker.since > STEADY_SECONDS
+        now = asyncio.get_running_loop().time()
+        steady = worker.ready_at is not None and now - worker.ready_at > STEADY_SECONDS
         self._failures[worker.seat] = 0 if steady else self._failures[worker.seat] + 1
         failures = self._failures[worker.seat]
-        return min(MOST_PAUSE, LEAST_PAUSE * 2 ** (failures - 1)) if failures > 1 else 0.0
+        return min(MOST_PAUSE, LEAST_PAUSE * 2 ** (failures - 2)) if failures > 1 else 0.0
 
     async def _again(self, seat: int, pause: float) -> None:
         await asyncio.sleep(pause)
