@@ -16,6 +16,11 @@ class Line:
         self._open.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what is sent arrives."""
+        return self._open.is_set()
+
     def silence(self) -> None:
         """Hold back all that comes from now on, and new connections."""
         self._open.clear()

@@ -289,6 +289,14 @@ def test_chat_with_nobody_there_ends_with_3_and_says_how_to_start_one(capsys: py
     assert "rivermouth serve" in capsys.readouterr().err
 
 
+def test_a_name_that_is_no_text_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]):
+    code = run(["token", "create", "--system", "ares", "--kind", "key", "--user", os.fsdecode(b"\xff")])
+
+    line = capsys.readouterr().err
+    assert (code, line.count("\n")) == (2, 1)
+    assert "half of a character" in line
+
+
 def test_doctor_finds_all_well_and_hides_secrets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setenv("LOCAL_LLM_API_KEY", "hunter2")
     with listening(model) as server:

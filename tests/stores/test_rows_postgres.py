@@ -303,6 +303,33 @@ def test_a_line_that_swallows_everything_is_an_error_in_seconds_and_got_over_whe
     assert stored in (40, 41), "the write that got no answer may have been made"
 
 
+def test_a_server_that_goes_in_the_middle_of_a_transaction_does_not_keep_its_locks(
+    postgres_server: Postgres, database_url: str
+) -> None:
+    async def play() -> tuple[Any, int]:
+        async with line(postgres_server.port) as way:
+            url = database_url.replace(f":{postgres_server.port}/", f":{way.port}/")
+            async with servers(url, patience=1.0) as [going], servers(database_url) as [staying]:
+                await open_turn(staying, message("m1"))
+
+                def vanish(connection: Any) -> None:
+                    connection.exec_driver_sql("SELECT 1 FROM conversations, alembic_version FOR UPDATE")
+                    way.silence()
+                    connection.exec_driver_sql("SELECT 1")
+
+                vanishing = asyncio.create_task(going._do("write", vanish))
+                while way.is_open:  # noqa: ASYNC110, what is waited for has no event
+                    await asyncio.sleep(0)
+                await staying.probe()
+                turn = await open_turn(staying, message("m2"))
+                return (await asyncio.gather(vanishing, return_exceptions=True))[0], turn.conversation.message_count
+
+    gone, count = within(play())
+
+    assert isinstance(gone, Unavailable)
+    assert count == 2
+
+
 def test_a_database_that_is_full_of_connections_says_so_and_serves_again(tmp_path: Path) -> None:
     async def play(server: Postgres) -> tuple[str, str]:
         async with servers(server.url()) as [rows]:

@@ -37,8 +37,6 @@ CONNECTIONS = 10
 PATIENCE = 5.0
 """Seconds that an operation may take with all its waits, and a connection until it stands."""
 TRIES = 4
-LEFT_ALONE = "15s"
-"""How long PostgreSQL keeps a transaction whose server has gone without a word, and with it what the transaction has locked."""
 MIGRATING = "rivermouth schema"
 
 FAILURES = (
@@ -52,6 +50,12 @@ FAILURES = (
 )
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))").bindparams(bindparam("name", type_=Words))
 _ABOUT = text("SELECT current_setting('server_version_num')::int, current_setting('server_encoding')")
+# The limits end what a server has begun that went without a word, and with it its locks. With the probes, what stands in
+# between does not forget a line that is idle.
+_SETUP = (
+    "SET statement_timeout = {limit}; SET idle_in_transaction_session_timeout = {limit}; "
+    "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+)
 _NOT_FOR_US = {"channel_binding", "connect_timeout", "gssencmode", "keepalives", "keepalives_idle", "sslsni"}
 """Parameters of addresses as other programs write them, which change nothing here; PostgreSQL would refuse to be told them."""
 
@@ -209,7 +213,8 @@ def _suits(connection: Connection) -> None:
 
 
 def _bring_up_to_date(connection: Connection) -> Found:
-    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+        connection.execute(text(f"SET LOCAL {limit} = 0"))
     # The others wait here, and then find nothing to do.
     connection.execute(_ALONE, {"name": MIGRATING})
     return _found(connection, revisions.bring_up_to_date(connection))
@@ -246,10 +251,7 @@ async def _connect(url: str, patience: float) -> Any:
         connection = await asyncpg.connect(_dsn(url), timeout=patience, server_settings=about_us)
     except ValueError:
         raise Unsuitable("address") from None  # its words may hold a part of the password
-    await connection.execute(
-        f"SET idle_in_transaction_session_timeout = '{LEFT_ALONE}'; SET statement_timeout = '{LEFT_ALONE}'",
-        timeout=patience,
-    )
+    await connection.execute(_SETUP.format(limit=int(patience * 1000)), timeout=patience)
     return connection
 
 

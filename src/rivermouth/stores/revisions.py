@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
-from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, update
+from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select, update
 
 FOLDER = Path(__file__).parent / "migrations"
 FIRST = "0001"
@@ -22,7 +22,9 @@ FIRST = "0001"
 _ALONE = threading.Lock()
 
 _version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
-_TOUCH = update(_version).values(version_num=_version.c.version_num)
+# A server that has gone in the middle of this must not have the others wait for its lock.
+_FREE = select(_version.c.version_num).with_for_update(skip_locked=True)
+_TOUCH = update(_version).values(version_num=_version.c.version_num).where(_version.c.version_num.in_(_FREE))
 
 
 class Newer(Exception):

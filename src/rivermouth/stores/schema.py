@@ -30,7 +30,9 @@ class Escaped(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """As it is stored."""
+        """As it is stored. Raises: UnicodeEncodeError here, before anything is sent: asyncpg would leave a transaction open."""
+        if value is not None and not value.isascii():
+            value.encode()
         if value is None or ("\0" not in value and "\x1a" not in value):
             return value
         return value.replace("\x1a", "\x1a1").replace("\0", "\x1a0")

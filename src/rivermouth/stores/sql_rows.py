@@ -11,9 +11,10 @@ from typing import Any, Literal, TypeVar
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import StatementError
 
 from rivermouth.clock import Clock
-from rivermouth.errors import Unavailable
+from rivermouth.errors import BadRequest, Unavailable
 from rivermouth.stores import (
     Claim,
     Conversation,
@@ -70,16 +71,24 @@ class SqlRows(ABC):
         """See `Rows.close`."""
 
     async def _look(self, operation: Callable[..., T], *args: object, often: bool = False) -> T:
-        return await self._do("look", lambda connection: operation(connection, *args), often=often)
+        return await self._ask("look", lambda connection: operation(connection, *args), often=often)
 
     async def _read(self, operation: Callable[..., T], *args: object) -> T:
-        return await self._do("read", lambda connection: operation(connection, *args))
+        return await self._ask("read", lambda connection: operation(connection, *args))
 
     async def _write(
         self, operation: Callable[..., T], *args: object, alone: str = "", often: bool = False, **named: object
     ) -> T:
         work = partial(operation, **named)
-        return await self._do("write", lambda connection: work(connection, *args), alone=alone, often=often)
+        return await self._ask("write", lambda connection: work(connection, *args), alone=alone, often=often)
+
+    async def _ask(self, access: Access, operation: Callable[[Connection], T], **how: Any) -> T:
+        try:
+            return await self._do(access, operation, **how)
+        except (UnicodeEncodeError, StatementError) as error:
+            if not isinstance(_root(error), UnicodeEncodeError):
+                raise
+            raise BadRequest("a text holds half of a character (a lone surrogate), which no database keeps") from None
 
     def _warn(self, error: Unavailable) -> None:
         now = self._clock.monotonic()
@@ -196,3 +205,9 @@ class SqlRows(ABC):
 
     async def delete_conversation(self, owners: Sequence[str], system: str, key: str) -> int:
         return await self._write(conversations.delete_conversation, owners, system, key)
+
+
+def _root(error: BaseException) -> BaseException:
+    """What it all began with; that is the `orig` of an error of SQLAlchemy's."""
+    cause = (error.orig if isinstance(error, StatementError) else None) or error.__cause__
+    return error if cause is None else _root(cause)

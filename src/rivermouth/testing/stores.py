@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from rivermouth.errors import Conflict, NotFound
+from rivermouth.errors import BadRequest, Conflict, NotFound
 from rivermouth.events import Source
 from rivermouth.stores import Rows, StoredMessage, Turn
 from rivermouth.testing import accounts, claims
@@ -111,6 +111,24 @@ async def every_character_is_kept(rows: Rows) -> None:
     assert [one.text for one in both] == [text, text]
     assert both[1].model == text
     assert await raised(NotFound, partial(rows.conversation, (text,), "session", text.replace("\0", "\x1a0")))
+
+
+async def half_a_character_is_refused(rows: Rows) -> None:
+    """No UTF-8 has a lone surrogate; one can come from a command line."""
+    await open_turn(rows, message("m1"))
+    half = "a\ud800b"
+    attempts: tuple[Callable[[], Awaitable[object]], ...] = (
+        partial(open_turn, rows, message("m2", half)),
+        partial(rows.rename, ANN, "session", "default", half),
+        partial(rows.merge_meta, ANN, "session", "default", {"half": half}),
+        partial(rows.messages, ANN, "session", half),
+        partial(rows.user_by_login, "session", half),
+        partial(rows.holders, half),
+    )
+
+    for number, attempt in enumerate(attempts):
+        assert await raised(BadRequest, attempt), f"attempt {number}"
+    assert [one.id for one in await rows.messages(ANN, "session", "default")] == ["m1"]
 
 
 async def the_longest_names_fit(rows: Rows) -> None:
@@ -268,6 +286,7 @@ CHECKS: tuple[Check, ...] = (
     a_turn_makes_a_conversation_and_the_next_one_finds_it,
     a_message_comes_back_as_it_was,
     every_character_is_kept,
+    half_a_character_is_refused,
     the_longest_names_fit,
     history_is_the_last_messages,
     a_conversation_that_must_exist_is_not_made,
