@@ -53,6 +53,8 @@ class EscapedText(Escaped):
 
 # SQLite keeps NULs by itself, and is spared the look at each value.
 Words = String().with_variant(Escaped(), "postgresql")
+# Only an INTEGER of SQLite's counts by itself; it has 64 bits as well.
+Whole = BigInteger().with_variant(Integer, "sqlite")
 Prose = Text().with_variant(EscapedText(), "postgresql")
 
 metadata = MetaData()
@@ -120,7 +122,7 @@ messages = Table(
     "messages",
     metadata,
     # The order of insertion is the order of the conversation: times may be equal or run backwards.
-    Column("place", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("place", Whole, primary_key=True, autoincrement=True),
     Column("id", Words, nullable=False, unique=True),
     Column("conversation", Words, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
     Column("role", Words, nullable=False),
@@ -129,8 +131,8 @@ messages = Table(
     Column("run", Words),
     Column("sources", Prose),
     Column("outcome", Words),
-    Column("prompt_tokens", Integer),
-    Column("completion_tokens", Integer),
+    Column("prompt_tokens", Whole),
+    Column("completion_tokens", Whole),
     Column("usage_origin", Words),
     Column("model", Words),
     Index("messages_of", "conversation", "place"),

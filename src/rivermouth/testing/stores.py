@@ -81,7 +81,7 @@ async def a_message_comes_back_as_it_was(rows: Rows) -> None:
         run="r1",
         sources=[Source("k", "f.pdf", "12", "text", "pdf", 0.5)],
         outcome="stopped",
-        prompt_tokens=3,
+        prompt_tokens=2**53 - 1,
         completion_tokens=4,
         usage_origin="counted",
         model="m",
