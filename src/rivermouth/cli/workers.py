@@ -11,7 +11,6 @@ import asyncio
 import itertools
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -19,12 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import structlog
 
 from rivermouth import metrics
 from rivermouth.app import Opener, open_provider
-from rivermouth.cli._task import READY, Leave, News, Task, plain
+from rivermouth.cli._task import READY, Leave, Task, plain
+from rivermouth.cli._worker_process import Worker, start
 from rivermouth.cli.model import provider_name
 from rivermouth.clock import SystemClock
 from rivermouth.listeners import Listeners, bind_for
@@ -44,32 +43,14 @@ Announce = Callable[[list[str], Opener], Coroutine[Any, Any, None]]
 """Told the addresses, and how to open the provider, once all workers are ready."""
 
 
-class Worker:
-    """One child process. number: under which it keeps its meters."""
-
-    def __init__(self, seat: int, number: int, child: asyncio.subprocess.Process) -> None:
-        self.seat, self.number, self.child = seat, number, child
-        self.ready = asyncio.Event()
-        self.ready_at: float | None = None
-        self.employed = self.retired = False
-        """Given its task; told to leave, because another one has its seat."""
-        self.watch: asyncio.Task[None] | None = None
-
-    def say(self, what: Task | News) -> None:
-        """One line for it; lost where it has just died. What is said before its task, its task makes up for."""
-        self.employed = self.employed or isinstance(what, Task)
-        if self.employed:
-            assert self.child.stdin is not None
-            self.child.stdin.write(msgspec.json.encode(what) + b"\n")
-
-
 class Workers:
     """All workers of this parent, and what becomes of them."""
 
     def __init__(self, settings: Settings, seats: list[Listeners], folder: Path) -> None:
         self._settings, self._seats, self._folder = settings, seats, folder
         self._descriptors = [[sock.fileno() for sock in listeners.sockets] for listeners in seats]
-        self._alive: dict[int, Worker] = {}
+        self._alive: set[Worker] = set()
+        self._numbers: set[int] = set()
         self._holders: dict[int, Worker] = {}
         """Who has each seat."""
         self._failures = [0] * len(seats)
@@ -99,7 +80,7 @@ class Workers:
     def told(self, news: Lent | NotLent) -> None:
         """Pass on what is new about the built-in model."""
         self._lent = news
-        for worker in self._alive.values():
+        for worker in self._alive:
             worker.say(news)
 
     def leave(self) -> None:
@@ -111,7 +92,7 @@ class Workers:
         self._leaving = True
         limit = self._settings.runs.drain + FLUSH_SECONDS + CUT_SECONDS
         asyncio.get_running_loop().call_later(limit, self._give_up)
-        for worker in self._alive.values():
+        for worker in self._alive:
             worker.say(Leave(listening=True))
             if not worker.employed:
                 worker.child.kill()
@@ -141,18 +122,18 @@ class Workers:
         ready.cancel()
 
     async def _spawn(self, seat: int) -> Worker:
-        number = next(number for number in itertools.count() if number not in self._alive)
-        pipe = asyncio.subprocess.PIPE
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "rivermouth.cli._worker"),
-            stdin=pipe,
-            stdout=pipe,
-            pass_fds=[descriptor for each in self._descriptors for descriptor in each],
-            start_new_session=True,  # a terminal's Ctrl-C is for the parent alone
-        )
-        worker = self._alive[number] = Worker(seat, number, child)
+        number = next(number for number in itertools.count() if number not in self._numbers)
+        self._numbers.add(number)
+        try:
+            worker = await start(seat, number, [descriptor for each in self._descriptors for descriptor in each])
+        except OSError:
+            self._numbers.discard(number)
+            raise
+        self._alive.add(worker)
         self._holders.setdefault(seat, worker)
         worker.watch = self._do(self._watch(worker))
+        if self._leaving:
+            worker.child.kill()
         return worker
 
     def _employ(self, worker: Worker) -> None:
@@ -160,8 +141,6 @@ class Workers:
         task = Task(plain(self._settings), self._descriptors, worker.seat, str(self._folder), worker.number)
         worker.say(task)
         worker.say(self._lent)
-        if self._leaving:
-            worker.say(Leave(listening=True))
 
     async def _watch(self, worker: Worker) -> None:
         assert worker.child.stdout is not None
@@ -169,8 +148,9 @@ class Workers:
             worker.ready_at = asyncio.get_running_loop().time()
             worker.ready.set()
         code = await worker.child.wait()
-        del self._alive[worker.number]
+        self._alive.discard(worker)
         metrics.forget(self._folder, worker.number)
+        self._numbers.discard(worker.number)
         if self._holders.get(worker.seat) is worker:
             del self._holders[worker.seat]
         if not self._leaving and not worker.retired:
@@ -198,12 +178,18 @@ class Workers:
 
     async def _again(self, seat: int, pause: float) -> None:
         await asyncio.sleep(pause)
-        if not self._leaving and seat not in self._holders:
+        if self._leaving or seat in self._holders:
+            return
+        try:
             worker = await self._spawn(seat)
-            self._employ(worker)
-            await self._settled(worker)
-            if worker.ready.is_set():
-                logger.warning("worker_started", seat=seat, pid=worker.child.pid)
+        except OSError as error:
+            logger.error("worker_not_started", seat=seat, why=error.strerror, next_in=MOST_PAUSE)
+            self._do(self._again(seat, MOST_PAUSE))
+            return
+        self._employ(worker)
+        await self._settled(worker)
+        if worker.ready.is_set():
+            logger.warning("worker_started", seat=seat, pid=worker.child.pid)
 
     async def _renew(self) -> None:
         logger.warning("workers_renewing", workers=len(self._seats))
@@ -228,12 +214,12 @@ class Workers:
 
     def _give_up(self) -> None:
         if self._alive:
-            logger.error("workers_killed", seats=[worker.seat for worker in self._alive.values()])
+            logger.error("workers_killed", seats=[worker.seat for worker in self._alive])
             self._code = 1
             self._kill()
 
     def _kill(self) -> None:
-        for worker in self._alive.values():
+        for worker in self._alive:
             with suppress(ProcessLookupError):
                 worker.child.kill()
 
@@ -241,7 +227,7 @@ class Workers:
         """Leave nothing behind, however it ended."""
         self._leaving = True
         self._kill()
-        for worker in list(self._alive.values()):
+        for worker in tuple(self._alive):
             await worker.child.wait()
         for task in self._tasks:
             task.cancel()
@@ -250,8 +236,13 @@ class Workers:
     def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("parent_broke", exc_info=error)
 
 
 async def supervise(settings: Settings, announce: Announce) -> int:
