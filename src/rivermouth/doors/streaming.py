@@ -31,7 +31,9 @@ class Streaming:
         send: Send,
         extra: Iterable[tuple[bytes, bytes]] = (),
     ) -> None:
-        """The whole response, until the run has ended or the client has gone."""
+        """The whole response, until the run has ended or the client has gone. Raises: Unavailable, before anything is sent,
+        where the run's beginning cannot be committed."""
+        await log.begun()
         headers = stream_headers(view.dialect, log.started, request.scope)
         request.seen.status, request.seen.kind = 200, "stream"
         await send({"type": "http.response.start", "status": 200, "headers": [*headers, *extra]})

@@ -82,6 +82,13 @@ class RunLog:
         self._commits = commits
         self.tell()
 
+    async def begun(self) -> None:
+        """Returns once the first event is committed. Raises: Unavailable where it cannot be: nobody is to hear of a run that
+        a crash would take."""
+        if not self.committed:
+            async with aclosing(self.watch()) as batches:
+                await anext(batches)
+
     async def settled(self) -> None:
         """Returns once all that was appended until now is committed, or cannot be."""
         number = len(self.events)
