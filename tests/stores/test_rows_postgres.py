@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from rivermouth.clock import SystemClock
 from rivermouth.errors import Conflict, Unavailable
@@ -389,3 +390,39 @@ def test_what_is_wrong_is_told_with_its_fix_and_without_the_password(postgres_se
         told = {url: within(refusal(url)) for url in asked}
 
     assert {url: words for url, words in asked.items() if not all(word in told[url] for word in words)} == {}, told
+
+
+STATES = {
+    "53100": "its disk is full",
+    "53200": "its memory is full",
+    "53300": "it has no connection to spare",
+    "42501": "our user may not do this",
+    "25006": "it takes no writes",
+    "XX001": "its data is damaged",
+    "57014": "it does not answer in time",
+    "57P03": "it is starting or shutting down",
+    "40001": "too much changes at once",
+    "08006": "there is no connection to it",
+}
+
+
+def test_what_postgresql_says_is_told_in_words_for_anybody_and_the_next_operation_works(database_url: str) -> None:
+    async def fail(rows: PostgresRows, state: str) -> None:
+        statement = f"DO $$ BEGIN RAISE EXCEPTION 'inner words' USING ERRCODE = '{state}'; END $$"
+        await rows._do("write", lambda connection: connection.exec_driver_sql(statement))
+
+    async def said(rows: PostgresRows, state: str) -> str:
+        with structlog.testing.capture_logs(), pytest.raises(Unavailable) as told:
+            await fail(rows, state)
+        await rows.probe()
+        return told.value.message
+
+    async def play() -> dict[str, str]:
+        async with servers(database_url) as [rows]:
+            with pytest.raises(DBAPIError, match="inner words"):
+                await fail(rows, "22012")
+            return {state: await said(rows, state) for state in STATES}
+
+    told = within(play())
+
+    assert told == {state: f"PostgreSQL cannot be used at the moment: {words}" for state, words in STATES.items()}

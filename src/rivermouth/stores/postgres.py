@@ -4,9 +4,9 @@ Transactions are READ COMMITTED, and whatever an operation is about is locked be
 row (`FOR UPDATE` in the shared queries, which SQLite leaves out), a quota and a family of refresh tokens, which have no row
 of their own, by an advisory lock on their name. Each statement then sees all that was committed by those who had the lock
 before. What two make at once is held apart by a unique key; the one that comes too late tries again and finds it.
-Rejected: SERIALIZABLE, which needs no locks, but fails transactions that have nothing to do with each other (its locks on what
-was read cover pages, and in small tables everything), and of twenty turns of one conversation nineteen at a time, again and
-again, where a lock is a queue.
+Rejected: SERIALIZABLE, which needs no locks, but fails transactions that have nothing to do with each other, as what it notes
+of a read is a page, and in a small table everything: of 600 questions in 200 conversations at once 345 failed, after 40 tries
+each, where with locks none had to be tried again (2026-11-21).
 """
 
 import asyncio
