@@ -1,14 +1,19 @@
 """`rivermouth migrate`, as a person runs it."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import structlog
 
 from rivermouth.cli import run
+from rivermouth.clock import SystemClock
+from rivermouth.settings import Settings
 from rivermouth.stores import revisions
+from rivermouth.stores.databases import open_rows
 
 VERSION_1 = (Path(__file__).parent / "stores" / "version1.sql").read_text("utf-8")
 FILE = Path("rivermouth-data/rows.db")
@@ -48,6 +53,23 @@ def test_a_file_from_before_the_migrations_begins_at_the_first(capsys: pytest.Ca
     run(["migrate", "--check"])
 
     assert capsys.readouterr().out.startswith(f"{FILE}: 0001")
+
+
+def test_a_start_that_changes_the_schema_says_so_once(tmp_path: Path) -> None:
+    FILE.parent.mkdir()
+    with closing(sqlite3.connect(FILE)) as file:
+        file.executescript(VERSION_1)
+
+    async def start() -> None:
+        rows = await open_rows(Settings(), SystemClock())
+        await rows.close()
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(start())
+        asyncio.run(start())
+
+    told = {"event": "rows_migrated", "at": str(FILE), "was": "0001", "now": revisions.newest(), "log_level": "info"}
+    assert lines == [told]
 
 
 @pytest.mark.parametrize("arguments", [["migrate"], ["migrate", "--check"]], ids=" ".join)

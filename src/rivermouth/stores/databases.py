@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import structlog
+
 from rivermouth.clock import Clock
 from rivermouth.settings import Settings
 from rivermouth.stores import postgres, rows
@@ -9,6 +11,8 @@ from rivermouth.stores.postgres import PostgresRows
 from rivermouth.stores.revisions import Way
 from rivermouth.stores.rows import SqliteRows
 from rivermouth.stores.sql_rows import SqlRows
+
+logger = structlog.get_logger("rivermouth.stores")
 
 
 class Found(NamedTuple):
@@ -21,9 +25,14 @@ class Found(NamedTuple):
 async def open_rows(settings: Settings, clock: Clock) -> SqlRows:
     """The rows, with their schema brought up to date. Raises: Unavailable, with what to do."""
     url = settings.database_url
+    made: SqlRows
     if url is None:
-        return SqliteRows(settings.rows_file, clock)
-    return await PostgresRows.open(url.get_secret_value(), clock)
+        made = SqliteRows(settings.rows_file, clock)
+    else:
+        made = await PostgresRows.open(url.get_secret_value(), clock)
+    if made.migrated.steps and made.migrated.present is not None:
+        logger.info("rows_migrated", at=place(settings), was=made.migrated.present, now=made.migrated.end)
+    return made
 
 
 async def look(settings: Settings) -> Found:

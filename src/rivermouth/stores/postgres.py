@@ -38,6 +38,8 @@ PATIENCE = 5.0
 """Seconds that an operation may take with all its waits, and a connection until it stands."""
 TRIES = 4
 MIGRATING = "rivermouth schema"
+MIGRATION_SECONDS = 3600.0
+"""The most that the steps of a schema may take together; large tables take long."""
 
 FAILURES = (
     DBAPIError,
@@ -97,7 +99,7 @@ class PostgresRows(SqlRows):
     @classmethod
     async def open(cls, url: str, clock: Clock, patience: float = PATIENCE) -> "PostgresRows":
         """Bring the schema up to date, whoever else does at the same moment. Raises: Unavailable, with the fix."""
-        found = await _visit(url, patience, _bring_up_to_date)
+        found = await _visit(url, patience, MIGRATION_SECONDS, _bring_up_to_date)
         return cls(url, clock, found.way, patience)
 
     async def close(self) -> None:
@@ -173,7 +175,7 @@ class PostgresRows(SqlRows):
 
 async def look(url: str, patience: float = PATIENCE) -> Found:
     """What there is; changes nothing. Raises: Unavailable, with the fix."""
-    return await _visit(url, patience, _look)
+    return await _visit(url, patience, patience, _look)
 
 
 def where(url: str) -> str:
@@ -189,13 +191,13 @@ def where(url: str) -> str:
     return f"{parts.netloc.rpartition('@')[2] or 'this machine'}{parts.path}"
 
 
-async def _visit(url: str, patience: float, work: Callable[[Connection], T]) -> T:
-    """Do something over a connection of its own, which may take its time once it stands."""
+async def _visit(url: str, patience: float, work_seconds: float, work: Callable[[Connection], T]) -> T:
+    """Do something over a connection of its own, for which there is more time once PostgreSQL has answered."""
     engine = _engine(url, patience, poolclass=NullPool)
     try:
         async with asyncio.timeout(2 * patience) as bound, engine.begin() as connection:
             await connection.run_sync(_suits)
-            bound.reschedule(None)
+            bound.reschedule(asyncio.get_running_loop().time() + work_seconds)
             return await connection.run_sync(work)
     except (*FAILURES, revisions.Newer) as error:
         told = f"PostgreSQL at {where(url)} cannot be used: {causes.why(error)}; {causes.mend(error)}"
