@@ -86,7 +86,7 @@ class Redis(ServerProcess):
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        command = [_program("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        command = [program("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
         command += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no"]
         super().__init__(command, log=folder / "log", ready=self._answers, stop_signal=signal.SIGTERM)
 
@@ -114,9 +114,9 @@ class Postgres(ServerProcess):
         self.data = data = Path(tempfile.mkdtemp(prefix="rivermouth-postgres-"))
         if user is not None:
             shutil.chown(data, user)
-        init = [_program("initdb"), "-D", str(data), "-U", "rivermouth", "--auth=trust", "-E", "UTF8", "--no-locale"]
+        init = [program("initdb"), "-D", str(data), "-U", "rivermouth", "--auth=trust", "-E", "UTF8", "--no-locale"]
         subprocess.run([*init, "--no-sync"], check=True, capture_output=True, user=user, env=_plain_environment())
-        command = [_program("postgres"), "-D", str(data), "-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
+        command = [program("postgres"), "-D", str(data), "-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
         # With fsync off a kill of the process loses nothing, only a power cut would.
         command += ["-c", "fsync=off", "-c", "max_connections=200"]
         super().__init__(command, log=folder / "log", ready=self._answers, stop_signal=signal.SIGINT, user=user)
@@ -142,12 +142,12 @@ class Postgres(ServerProcess):
         asyncio.run(make())
         return f"{self.url()}?options=-csearch_path%3D{name}"
 
-    def _client(self, program: str, *arguments: str) -> None:
-        command = [_program(program), "-h", "127.0.0.1", "-p", str(self.port), "-U", "rivermouth", *arguments]
+    def _client(self, name: str, *arguments: str) -> None:
+        command = [program(name), "-h", "127.0.0.1", "-p", str(self.port), "-U", "rivermouth", *arguments]
         subprocess.run(command, check=True, capture_output=True, env=_plain_environment())
 
     def _answers(self) -> bool:
-        command = [_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", "rivermouth"]
+        command = [program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", "rivermouth"]
         return subprocess.run(command, check=False, capture_output=True, env=_plain_environment()).returncode == 0
 
 
@@ -176,7 +176,7 @@ def postgres(folder: Path) -> Iterator[Postgres]:
         shutil.rmtree(server.data)
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     """Where a program is; Debian keeps PostgreSQL's own out of the PATH."""
     debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     found = str(debian[-1]) if debian else shutil.which(name)

@@ -69,6 +69,13 @@ def test_ready_is_503_where_one_check_fails_and_the_others_still_tell():
     assert checks["disk"]["detail"] == "no answer within 0.01 s"
 
 
+def test_a_load_balancer_may_ask_without_what_all_replicas_share():
+    answer = get("/ready?without=model,disk", rows=fine, model=gone, disk=hangs)
+
+    assert answer.status_code == 200
+    assert list(answer.json()["checks"]) == ["rows"]
+
+
 def test_the_first_page_points_to_the_others():
     page = get("/").json()
 

@@ -129,6 +129,17 @@ def test_ares_breaks_the_body_off(world, way):
         assert stream.read == b"data: Half\n\n"
 
 
+def test_the_second_form_of_ares_has_a_word_for_it_and_breaks_nothing_off(world):
+    ask = world.ask(WAYS["ares"], world.model.question("Half", Fail(message=SAID)))
+    with world.streaming(ask._replace(url=ask.url + "?format=json")) as stream:
+        last = told(stream.rest())[-1]
+    blocks = stream.read.count(b"\n\n")
+    again = world.http.get(f"/streams/{stream.run}?skip={blocks}", headers=world.headers(WAYS["ares"]))
+
+    assert last == {"event": "error", "error": SAID}
+    assert again.status_code == 204
+
+
 def test_whoever_follows_a_failed_answer_in_ares_is_broken_off_as_well(world):
     with world.streaming(world.ask(WAYS["session"], world.model.question("Half", Fail(message=SAID)))) as stream:
         stream.rest()

@@ -146,8 +146,9 @@ class Ask(NamedTuple):
 class World:
     """The server and its model, for tests that only look at it from outside."""
 
-    def __init__(self, server: Running, model: Model) -> None:
-        self.server, self.model, self.url = server, model, server.url
+    def __init__(self, server: Running, model: Model, url: str | None = None) -> None:
+        """url: where it is reached, if not directly."""
+        self.server, self.model, self.url = server, model, url or server.url
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         self.http = httpx.Client(base_url=self.url, timeout=PATIENCE, cookies=no_cookies, verify=False)
         self._numbers = itertools.count(1)

@@ -144,6 +144,7 @@ READY = _operation(
     "Whether requests can be served, and what is up",
     {"200": _readiness(ok=True), "503": _readiness(ok=False)},
     security=[],
+    parameters=[_query("without", "Checks to leave out, such as `model`, with commas.", {"type": "string"})],
 )
 PATHS: dict[str, dict[str, Any]] = {
     "/streams/{id}": {

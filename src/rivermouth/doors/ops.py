@@ -20,13 +20,15 @@ POINTERS = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health", "r
 
 
 def routes(checks: Mapping[str, Check], metrics: Metrics, *, timeout: float = 6.0) -> list[Route]:
-    """`/`, `/health`, `/ready`, `/metrics`.
+    """`/`, `/health`, `/ready`, `/metrics`. `/ready?without=model` is for a load balancer: a model that all replicas share is
+    no reason to send nobody anywhere.
 
     timeout: seconds after which a check counts as failed; longer than a locked database is waited for, which says more.
     """
 
-    async def answer_ready(_: Request) -> Response:
-        return await ready(checks, timeout)
+    async def answer_ready(request: Request) -> Response:
+        without = request.query_params.get("without", "").split(",")
+        return await ready({name: check for name, check in checks.items() if name not in without}, timeout)
 
     def answer_metrics(_: Request) -> Response:
         return Response(metrics.exposition(), media_type=CONTENT_TYPE)

@@ -103,10 +103,8 @@ class Cursor:
 
     def fail(self, error: RivermouthError) -> bytes:
         """The dialect's last word where the log itself has failed, so that no `RunEnded` will ever be seen."""
-        encoder = self._view.dialect.Encoder(self._view.options)
-        for event in self._log.events[: self.position]:
-            encoder.encode(event)
-        return sse_block(encoder.encode(RunEnded(self._log.started.at, "failed", problem_of(error))))
+        ended = RunEnded(self._log.started.at, "failed", problem_of(error))
+        return last_word(self._view, self._log.events[: self.position], ended)
 
     def _take_alone(self) -> bytes:
         log, start = self._log, self.position
@@ -148,6 +146,22 @@ class Cursor:
         return Frame("\n".join(lines[gone:]), frame.event) if gone < len(lines) else None
 
 
+def last_word(view: View, before: Sequence[Event], ended: RunEnded) -> bytes:
+    """What the dialect says of the end; b'' where it says it with the end of the body alone."""
+    encoder = view.dialect.Encoder(view.options)
+    for event in before:
+        encoder.encode(event)
+    return sse_block(encoder.encode(ended))
+
+
+def breaks_off(log: RunLog, view: View) -> bool:
+    """Whether the run has failed, and only a broken body can say so."""
+    ended = log.ended
+    if ended is None or ended.problem is None or not view.dialect.ABORTS:
+        return False
+    return not last_word(view, log.events[: log.committed - 1], ended)
+
+
 def _projection(log: RunLog, view: View) -> Projection:
     key = (view.name, view.ids, *sorted(view.options.items()))
     found = log.shared.get(key)
@@ -180,7 +194,6 @@ class Watcher:
     def __init__(self, log: RunLog, view: View, clock: Clock) -> None:
         self._log, self._view, self._clock = log, view, clock
         self._cursor = Cursor(log, view)
-        self._aborts = view.dialect.ABORTS
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._blocked: asyncio.Task[None] | None = None
         self._ending = self._resting = False
@@ -236,11 +249,12 @@ class Watcher:
                 self._write(body, last=False)
                 self._go_on_soon()
             elif log.ended is not None:
-                self._write_end(body, broken=self._aborts and log.ended.problem is not None)
+                self._write_end(body, broken=breaks_off(log, self._view))
             elif body:
                 self._write(body, last=False)
             elif log.failure is not None:
-                self._write_end(b"" if self._aborts else self._cursor.fail(log.failure), broken=self._aborts)
+                body = self._cursor.fail(log.failure)
+                self._write_end(body, broken=not body)
         except Exception as error:  # noqa: BLE001, `_broke` logs it
             # This is called in the middle of a commit: one watcher's trouble must not become that of all others.
             self._broke(error)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from rivermouth.clock import Clock
 from rivermouth.dialects import Dialect
 from rivermouth.doors.http import Receive, Request, Send, whole_number
-from rivermouth.doors.pump import Cursor, View, Watcher, Watchers
+from rivermouth.doors.pump import Cursor, View, Watcher, Watchers, breaks_off
 from rivermouth.events import RunStarted
 from rivermouth.stores.event_log import RunLog
 
@@ -68,8 +68,7 @@ def is_at_the_end(log: RunLog, view: View) -> bool:
         return False
     if view.after >= log.committed:
         return True
-    broken = view.dialect.ABORTS and log.ended.problem is not None
-    return not broken and not Cursor(log, view).take()
+    return not breaks_off(log, view) and not Cursor(log, view).take()
 
 
 def resource_headers(started: RunStarted) -> dict[str, str]:
