@@ -1,18 +1,48 @@
 """What holds for all tests, and the servers that many of them share."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, MutableMapping
+from typing import Any, TextIO, cast
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from tests.servers import Postgres, Redis, postgres, redis
+
+
+def errors_alone(_logger: object, method: str, event: EventDict) -> EventDict:
+    """A processor that drops all else."""
+    if method not in ("error", "critical", "exception"):
+        raise structlog.DropEvent
+    return event
+
+
+def log_to_the_true_stderr() -> None:
+    """Errors alone, and to no stream that a test replaces: servers that many tests share log while others read their stdout."""
+    structlog.reset_defaults()
+    structlog.configure(
+        processors=[errors_alone, *structlog.get_config()["processors"]],
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, sys.__stderr__)),
+    )
+
+
+log_to_the_true_stderr()
 
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     """A test that configures logging does so for itself alone: its stderr is closed when it is over."""
     yield
-    structlog.reset_defaults()
+    log_to_the_true_stderr()
+
+
+@pytest.fixture
+def logged() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What is logged during the test."""
+    with capture_logs() as lines:
+        yield lines
 
 
 @pytest.fixture(scope="session")

@@ -330,7 +330,7 @@ def test_a_full_socket_gathers_everything_into_the_next_write_and_delays_nobody(
     play(story)
 
 
-def test_an_end_that_waits_for_a_full_socket_is_written_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_end_that_waits_for_a_full_socket_is_written_once(logged: list[MutableMapping[str, Any]]) -> None:
     async def story(scene: Scene) -> None:
         for blocked_before_the_end in (True, False):
             scene = Scene()
@@ -352,7 +352,7 @@ def test_an_end_that_waits_for_a_full_socket_is_written_once(capsys: pytest.Capt
 
     play(story)
 
-    assert "watcher_broke" not in capsys.readouterr().out
+    assert [line["event"] for line in logged] == []
 
 
 def test_a_client_whose_socket_stays_full_is_dropped_and_the_run_goes_on() -> None:
@@ -539,7 +539,7 @@ def test_when_the_log_fails_every_client_has_its_dialects_last_word(name: str) -
     play(story)
 
 
-def test_an_encoder_that_raises_hurts_only_its_own_dialects_watchers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_encoder_that_raises_hurts_only_its_own_dialects_watchers(logged: list[MutableMapping[str, Any]]) -> None:
     async def story(scene: Scene) -> None:
         events = log_of(["fine", "bad", "fine again"])
         broken, also, healthy, resumed = Socket(), Socket(), Socket(), Socket()
@@ -566,7 +566,7 @@ def test_an_encoder_that_raises_hurts_only_its_own_dialects_watchers(capsys: pyt
 
     play(story)
 
-    assert "watcher_broke" in capsys.readouterr().out
+    assert {line["event"] for line in logged} == {"watcher_broke"}
 
 
 def test_a_cursor_past_the_end_of_what_is_committed_waits_there() -> None:

@@ -1,6 +1,7 @@
 """Runs that go their way: completed, failed, several at once, and whom and what they ask."""
 
 import asyncio
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ class Broken(ScriptedProvider):
 
 @pytest.mark.parametrize("says", [False, True])
 def test_a_bug_in_a_provider_is_logged_and_told_as_our_own_fault(
-    tmp_path: Path, says: bool, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, says: bool, logged: list[MutableMapping[str, Any]]
 ) -> None:
     async def story() -> None:
         async with playing(tmp_path, Broken(ZeroDivisionError("the secret reason"), says=says)) as world:
@@ -131,7 +132,7 @@ def test_a_bug_in_a_provider_is_logged_and_told_as_our_own_fault(
 
     within(story())
 
-    assert "run_broke" in capsys.readouterr().out
+    assert "run_broke" in [line["event"] for line in logged]
 
 
 class Chatty(ScriptedProvider):
@@ -158,7 +159,7 @@ def test_what_a_provider_says_after_its_end_is_not_heard(tmp_path: Path) -> None
 
 
 def test_an_observer_that_breaks_does_not_keep_the_run_alive(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, logged: list[MutableMapping[str, Any]]
 ) -> None:
     async def story() -> None:
         async with playing(tmp_path) as world:
@@ -175,7 +176,7 @@ def test_an_observer_that_breaks_does_not_keep_the_run_alive(
 
     within(story())
 
-    assert "observer_broke" in capsys.readouterr().out
+    assert "observer_broke" in [line["event"] for line in logged]
 
 
 def test_a_model_that_calls_a_tool_is_told_that_there_is_none(tmp_path: Path) -> None:
@@ -241,7 +242,7 @@ class Unwell:
 
 @pytest.mark.parametrize("error", [Unavailable("the database is away"), ValueError("a bug")])
 def test_an_answer_that_cannot_be_saved_is_given_all_the_same_but_not_called_saved(
-    tmp_path: Path, error: Exception, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, error: Exception, logged: list[MutableMapping[str, Any]]
 ) -> None:
     async def story() -> None:
         async with playing(tmp_path, rows=lambda rows: Unwell(rows, error)) as world:  # type: ignore[arg-type, return-value]
@@ -251,7 +252,7 @@ def test_an_answer_that_cannot_be_saved_is_given_all_the_same_but_not_called_sav
 
     within(story())
 
-    assert "answers_not_saved" in capsys.readouterr().out
+    assert "answers_not_saved" in [line["event"] for line in logged]
 
 
 def test_the_oldest_turns_go_first_and_never_the_instructions_or_the_question(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """A whole server on a real port, with a model that does as its question says."""
 
 import asyncio
+import copy
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from rivermouth.clock import SystemClock
 from rivermouth.errors import ProviderUnreachable
 from rivermouth.providers import Finish, ModelRequest, Sink
 from rivermouth.settings import load_settings
@@ -16,6 +19,7 @@ from tests.running import running as serving
 
 T = TypeVar("T")
 SECRET = "a secret of the tests, long enough"
+HOUR = 3600
 
 
 class Model:
@@ -51,6 +55,14 @@ class Model:
         return None
 
 
+class TwoHoursAgo(SystemClock):
+    """A clock that is slow."""
+
+    @staticmethod
+    def now() -> float:
+        return time.time() - 2 * HOUR
+
+
 class World:
     """A running server, seen from another thread."""
 
@@ -75,6 +87,14 @@ class World:
         """A token, key or JWT, whatever the system's own clients have."""
         kind = {"knowbase": "token", "ares-key": "key"}.get(system, "jwt")
         secret, _ = self.do(self.app.auth.create(system.removesuffix("-key"), kind, user, tier, expires))
+        return secret
+
+    def expired(self, system: str, user: str) -> str:
+        """A credential that was made two hours ago, for one of them."""
+        auth = copy.copy(self.app.auth)
+        auth._clock = TwoHoursAgo()
+        kind = {"knowbase": "token", "ares-key": "key"}.get(system, "jwt")
+        secret, _ = self.do(auth.create(system.removesuffix("-key"), kind, user, expires=time.time() - HOUR))
         return secret
 
     def person(self, system: str, user: str, **how: Any) -> httpx.Client:
