@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from prometheus_client import Gauge
+
+from rivermouth.metrics import Metrics
+
 WORKER = """
 import sys
 from pathlib import Path
@@ -62,3 +66,10 @@ def test_whoever_takes_the_place_of_one_that_ended_goes_on_counting(tmp_path: Pa
 
     assert (told[REQUESTS], told["rivermouth_live_runs"]) == (2, 1)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_every_number_of_the_present_is_added_up_over_the_processes_that_live():
+    gauges = [meter for meter in vars(Metrics()).values() if isinstance(meter, Gauge)]
+
+    assert len(gauges) >= 3
+    assert {gauge._multiprocess_mode for gauge in gauges} == {"livesum"}
