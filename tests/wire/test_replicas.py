@@ -9,40 +9,72 @@ import redis as redis_client
 from rivermouth.engine.run import Run
 from rivermouth.providers.scripted import Hold
 from rivermouth.stores.redis_client import PREFIX
-from tests.servers import Redis
+from tests.servers import Postgres, Redis
 from tests.wire.conftest import Serving
 from tests.wire.samples import SAMPLES
 from tests.wire.texts import expected
-from tests.wire.world import PATIENCE, SYSTEMS, WAYS, World, eventually
-
-SECRET = {"auth": {"jwt_secret": "the secret that all replicas of the tests share"}}
+from tests.wire.world import PATIENCE, SYSTEMS, WAYS, Stream, World, eventually
 
 
 @pytest.fixture(scope="module")
-def replicas(redis_server: Redis, serving: Serving) -> Iterator[tuple[World, World]]:
-    with serving(redis_url=redis_server.url, **SECRET) as one, serving(redis_url=redis_server.url, **SECRET) as two:
+def replicas(redis_server: Redis, postgres_server: Postgres, serving: Serving) -> Iterator[tuple[World, World]]:
+    shared = {"redis_url": redis_server.url, "database_url": postgres_server.empty()}
+    with serving(**shared) as one, serving(**shared) as two:
         yield one, two
 
 
-ANONYMOUS = ("session", "smarttalk", "wisqu without the slash, anonymous")
-"""Ways whose runs anybody may follow who knows their ids: these replicas have no rows in common."""
-
-
-@pytest.mark.parametrize("way", ANONYMOUS)
+@pytest.mark.parametrize("way", WAYS)
 def test_a_run_is_followed_live_at_another_replica(replicas: tuple[World, World], way: str) -> None:
     one, two = replicas
-    gate = one.model.gate()
+    gate, who = one.model.gate(), one.headers(WAYS[way])
     with one.streaming(one.ask(WAYS[way], one.model.question("One answer, ", gate, "two servers."))) as stream:
         stream.until_has(b"answer")
-        with two.following(stream.run) as other:
+        with two.following(stream.run, **who) as other:
             other.until_has(b"answer")
-            state = two.state(stream.run)
+            state = two.state(stream.run, **who)
             one.open(gate)
 
             assert (state["stream-state"], state["stream-dialect"]) == ("running", WAYS[way].system)
             assert other.rest() == stream.rest()
-    assert two.follow(stream.run) == one.follow(stream.run) == stream.read
-    assert two.state(stream.run)["stream-state"] == "completed"
+    assert two.follow(stream.run, **who) == one.follow(stream.run, **who) == stream.read
+    assert two.state(stream.run, **who)["stream-state"] == "completed"
+
+
+@pytest.mark.parametrize("way", ["session", "session signed in", "smarttalk"])
+def test_the_live_answer_of_a_conversation_is_found_at_another_replica(replicas: tuple[World, World], way: str) -> None:
+    one, two = replicas
+    gate, who = one.model.gate(), one.headers(WAYS[way])
+    address = f"/conversations/live of {way}/stream"
+    with one.streaming(one.ask(WAYS[way], one.model.question("Before"), conversation=f"live of {way}")) as before:
+        before.rest()
+    idle = two.http.get(address, headers=who).status_code
+    asked = one.ask(WAYS[way], one.model.question("One ", gate, "two"), conversation=f"live of {way}")
+    with one.streaming(asked) as stream:
+        stream.until_has(b"One")
+        with two.http.stream("GET", address, headers=who) as response:
+            other = Stream(response)
+            one.open(gate)
+
+            assert (idle, other.run) == (204, stream.run)
+            assert other.rest() == stream.rest()
+    assert two.http.get(address, headers=who).status_code == 204
+
+
+def test_nobody_follows_or_stops_a_strangers_run_at_another_replica(replicas: tuple[World, World]) -> None:
+    one, two = replicas
+    way, gate = WAYS["ares"], one.model.gate()
+    with one.streaming(one.ask(way, one.model.question("One", gate))) as stream:
+        stream.until_has(b"One")
+        stranger = one.headers(way, "bob")
+        codes = [
+            two.http.request(method, f"/streams/{stream.run}", headers=headers).status_code
+            for method in ("GET", "DELETE")
+            for headers in ({}, stranger)
+        ]
+        one.open(gate)
+        stream.rest()
+
+    assert codes == [404] * 4
 
 
 @pytest.mark.parametrize("dialect", SYSTEMS)

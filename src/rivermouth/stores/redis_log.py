@@ -100,6 +100,9 @@ class RedisBackend:
 
     def commit(self, group: list[Written], done: Callable[[Exception | None], None]) -> None:
         """One entry of the journal, in a task of its own."""
+        if self._closing:
+            done(NotDurable("the server is shutting down"))
+            return
         self._committing = asyncio.create_task(self._commit(group, done))
 
     def record(self, events: list[Event]) -> None:
