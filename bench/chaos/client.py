@@ -38,7 +38,7 @@ Ended = Literal["refused", "told", "silent", "nothing more", "unstorable", "lost
 class Client:
     """Asks `question`, or watches `run`; then `ended` says how it went and `body` what it has.
 
-    ports: of the replicas, as they are now.
+    ports: of the replicas, as they are now. key: makes it safe to ask the same again.
     """
 
     def __init__(
@@ -50,9 +50,11 @@ class Client:
         headers: dict[str, str],
         conversation: str,
         chance: random.Random,
+        key: str = "",
         run: str = "",
     ) -> None:
         self.form, self.question, self.headers, self.conversation = form, question, headers, conversation
+        self.key = key
         self._ports, self._chance = ports, chance
         self.run = run
         self.body = b""
@@ -91,20 +93,30 @@ class Client:
             await asyncio.sleep(0.01)
 
     async def _ask(self) -> Response | None:
+        """Ask; who has a key asks again, wherever somebody is, until there is an answer, as that can do no harm."""
         form = self.form
         body = {**form.fields, form.field: self.question.text(), form.conversation: self.conversation}
         path = f"/{form.dialect}{form.path}" + (f"?{form.query}" if form.query else "")
-        try:
-            response = await request(self._port(), "POST", path, self.headers, body)
-        except Broken as error:
-            return self._refused(f"not asked: {error}")
-        self.run = response.headers.get("stream-id", "")
-        if response.status == 200:
-            return response
-        try:
-            return self._refused(f"{response.status} {(await response.whole())[:200]!r}")
-        except Broken as error:
-            return self._refused(f"{response.status} {error}")
+        keyed = {"Idempotency-Key": self.key} if self.key else {}
+        clock = asyncio.get_running_loop()
+        until = clock.time() + PATIENCE
+        while True:
+            try:
+                response = await request(self._port(), "POST", path, {**self.headers, **keyed}, body)
+                self.run = response.headers.get("stream-id", "")
+                if response.status == 200:
+                    return response
+                why = f"asking: {response.status} {(await response.whole())[:200]!r}"
+                if response.status < 500:
+                    self.ended = "lost"
+                    self.notes.append(why)
+                    return None
+            except Broken as error:
+                why = f"asking: {error}"
+            if not self.key or clock.time() > until:
+                return self._refused(why)
+            self._note(why)
+            await asyncio.sleep(PAUSE)
 
     def _refused(self, why: str) -> None:
         self.notes.append(why)

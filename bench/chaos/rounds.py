@@ -83,9 +83,11 @@ class Round:
         form = chance.choice(FORMS)
         words = chance.choice([chance.randrange(4), *(chance.randrange(10, 150) for _ in range(4))])
         question = Question(chance.getrandbits(60), words, chance.choice([0.004, 0.015, 0.02]), chance.random() < 0.1)
-        return self._client(form, question, headers(self._site, form))
+        client = self._client(form, question, headers(self._site, form))
+        client.key = str(chance.choice([question.seed, ""]))
+        return client
 
-    def _client(self, form: Form, question: Question, sent: dict[str, str], run: str = "") -> Client:
+    def _client(self, form: Form, question: Question, sent: dict[str, str]) -> Client:
         chance = random.Random(self._chance.random())
         return Client(
             form,
@@ -94,7 +96,6 @@ class Round:
             headers=sent,
             conversation=str(UUID(int=self._chance.getrandbits(128), version=4)),
             chance=chance,
-            run=run,
         )
 
     def _begin(self, client: Client) -> None:

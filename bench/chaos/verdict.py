@@ -1,6 +1,7 @@
 """What must hold after a round, whatever was done in it. Each breach is one line of text."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -139,7 +140,9 @@ def _compared(client: Client, whole: bytes, state: str) -> list[str]:
 
 async def _against_the_conversation(site: Site, clients: Iterable[Client]) -> list[str]:
     found = await site.messages()
-    return [
+    stored = Counter(message.text for messages in found.values() for message in messages if message.role == "user")
+    twice = [f"{client}: its question is stored twice" for client in clients if stored[client.question.text()] > 1]
+    return twice + [
         f"{client}: {what}"
         for client in clients
         if client.run
