@@ -12,6 +12,7 @@ from tests.hostile.places import FIRST, PLACES, SYSTEMS, Place, shaped
 from tests.hostile.test_credentials import KINDS
 from tests.hostile.world import Model, World
 
+NOBODYS = "92e75682-7553-4c72-bd6f-f002028fd185"
 CHATS = {system: next(p for p in PLACES.values() if p.system == system and not p.stream) for system in SYSTEMS}
 READ = {
     "knowbase": "/api/v1/conversations/",
@@ -124,9 +125,9 @@ def test_who_asks_in_a_strangers_conversation_hears_nothing_of_it(
 @pytest.mark.parametrize(
     ("system", "field", "value"),
     [
-        ("knowbase", "conversation_id", str(uuid.uuid4())),
+        ("knowbase", "conversation_id", NOBODYS),
         ("knowbase", "conversation_id", "../x"),
-        ("knowbase", "file_ids", [str(uuid.uuid4())]),
+        ("knowbase", "file_ids", [NOBODYS]),
         ("knowbase", "collection_id", "x"),
         ("ares", "agent_type", "nobody"),
         ("ares", "agent_type", "\u0000"),

@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def direct(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The server, reached directly. It says something after 0.1 s of silence."""
     model = Model()
@@ -61,18 +61,18 @@ class Fronts:
                 yield behind
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fronts() -> Fronts:
     return Fronts()
 
 
-@pytest.fixture(scope="session", params=SETUPS)
+@pytest.fixture(scope="package", params=SETUPS)
 def setup(request: pytest.FixtureRequest) -> str:
     """Which proxy, in which configuration."""
     return str(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def behind(fronts: Fronts, direct: World, setup: str) -> Iterator[World]:
     """The server, reached through a proxy."""
     with fronts.before(direct, setup) as world:

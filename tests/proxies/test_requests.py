@@ -86,7 +86,7 @@ def test_an_id_with_a_slash_and_a_percent_sign_arrives_as_it_was_sent(behind: Wo
         assert found.status_code == 200
 
 
-@pytest.fixture(scope="session", params=TELLS_WHO_ASKS)
+@pytest.fixture(scope="package", params=TELLS_WHO_ASKS)
 def strict(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, fronts: Fronts) -> Iterator[World]:
     """A server that takes two questions a minute from an address, behind a proxy that it trusts."""
     model, limits = Model(), {"session_chat": "2/minute"}

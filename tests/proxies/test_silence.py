@@ -33,7 +33,7 @@ def shorten(setup: str, folder: Path) -> None:
     (folder / name).write_text(text)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A server that says nothing while its model does not."""
     model, settings = Model(), {**SETTINGS, "runs": {**SETTINGS["runs"], "heartbeat": 3600}}
@@ -43,7 +43,7 @@ def mute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             yield world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def impatient(fronts: Fronts, direct: World, setup: str) -> Iterator[World]:
     """The server behind a proxy that waits no longer than a second."""
     with fronts.before(direct, setup, lambda folder: shorten(setup, folder)) as world:

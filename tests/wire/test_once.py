@@ -3,7 +3,6 @@
 import itertools
 import json
 import sqlite3
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -174,7 +173,8 @@ def test_a_key_that_is_none_is_refused(world, way, key):
 
 
 @pytest.mark.parametrize(
-    "key", ["!", "~" * 255, '"quoted"', str(uuid.uuid4()), "'; DROP TABLE claims; --".replace(" ", "_")]
+    "key",
+    ["!", "~" * 255, '"quoted"', "0b6f6c1e-6d0e-4b8e-9f43-2f6f5d1c7a90", "'; DROP TABLE claims; --".replace(" ", "_")],
 )
 def test_a_key_may_have_any_visible_character(world, key):
     question = world.model.question("One")
