@@ -4,9 +4,9 @@ Several deployments share a Redis by the database number of their addresses; all
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 
 from rivermouth.errors import Unavailable
 
+T = TypeVar("T")
 PREFIX = "rivermouth"
 FAILURES = (exceptions.RedisError, OSError, TimeoutError)
 """All that goes wrong with a Redis; `TimeoutError` is that of `asyncio.timeout`."""
@@ -50,6 +51,12 @@ async def answering(within: float) -> AsyncIterator[None]:
             yield
     except FAILURES as error:
         raise Unavailable(f"Redis cannot be used at the moment: {why(error)}", retry_after=1.0) from error
+
+
+async def bounded(within: float, asking: Awaitable[T]) -> T:
+    """What Redis answers to one command. Raises: what is wrong with it; TimeoutError after so many seconds."""
+    async with asyncio.timeout(within):
+        return await asking
 
 
 def why(error: Exception) -> str:

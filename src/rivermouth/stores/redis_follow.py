@@ -18,7 +18,7 @@ from rivermouth.errors import Unavailable
 from rivermouth.events import Event
 from rivermouth.stores.backend import Abandoned
 from rivermouth.stores.event_log import RunLog
-from rivermouth.stores.redis_client import FAILURES, why
+from rivermouth.stores.redis_client import FAILURES, bounded, why
 from rivermouth.stores.redis_line import Line
 from rivermouth.stores.redis_mirror import Mirror, decode_events, show
 
@@ -148,13 +148,15 @@ class Follower:
         mirror.needed = _now()
         async with mirror.catching_up:
             while mirror.position < found.seq:
-                page: Any = await self._redis.xrange(self._journal(mirror), f"{mirror.position + 1}-0", "+", PAGE)
+                asking: Any = self._redis.xrange(self._journal(mirror), f"{mirror.position + 1}-0", "+", PAGE)
+                page = await bounded(self._patience, asking)
                 self._take(mirror, page)
                 if len(page) < PAGE:
                     break  # what was trimmed meanwhile is missing
             if not mirror.is_whole:
                 mirror.is_whole = True
-                await self._redis.xadd(f"{self._prefix}control:{self._name()}", {"wake": ""}, maxlen=1000)
+                wake = self._redis.xadd(f"{self._prefix}control:{self._name()}", {"wake": ""}, maxlen=1000)
+                await bounded(self._patience, wake)
         return mirror
 
     async def _read_once(self) -> None:

@@ -56,6 +56,8 @@ class Journal:
         self._lock = asyncio.Lock()
         self.given_up: list[str] = []
         """Journals whose runs are in `runs` now; the next write says so."""
+        self.taken: set[str] = set()
+        """All those that ever were."""
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -68,6 +70,7 @@ class Journal:
         self._begins: dict[str, tuple[int, int]] = {}
         self._bytes = self._keep_from = self._trim_to = 0
         self.given_up.clear()
+        self.taken.clear()
 
     async def write(self, group: list[Written]) -> None:
         """Commit it, trying again until the time is up. Raises: Fenced; whatever is wrong with Redis."""
@@ -101,6 +104,7 @@ class Journal:
         self.runs.update((run, list(events)) for run, events in runs.items())
         self._whole.update(runs)
         self.given_up.append(replica)
+        self.taken.add(replica)
 
     def settle(self, run: str) -> None:
         """The run has a record: it need not stand in the journal."""
@@ -161,9 +165,9 @@ class Journal:
 
     def _move(self) -> None:
         """Begin a new journal with all that the lost one held."""
-        runs, given_up = self.runs, [*self.given_up, self.id]
+        runs, given_up, taken = self.runs, [*self.given_up, self.id], set(self.taken)
         self.begin_anew()
-        self.runs, self.given_up = runs, given_up
+        self.runs, self.given_up, self.taken = runs, given_up, taken
         self._whole = set(runs)
 
 

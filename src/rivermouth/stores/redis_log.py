@@ -22,7 +22,7 @@ from rivermouth.events import Event, RunStarted
 from rivermouth.stores import redis_scripts as scripts
 from rivermouth.stores.backend import RETRY_SECONDS, Fenced, NotDurable, Written
 from rivermouth.stores.event_log import RunLog
-from rivermouth.stores.redis_client import FAILURES, PREFIX, answering, connect, why
+from rivermouth.stores.redis_client import FAILURES, PREFIX, answering, bounded, connect, why
 from rivermouth.stores.redis_follow import Follower, Found
 from rivermouth.stores.redis_journal import LOOK_SHARE, Journal
 from rivermouth.stores.redis_line import Line
@@ -224,16 +224,16 @@ class RedisBackend:
                 return
 
     async def _find(self, run: str) -> Found:
-        answer = await self._find_script(args=[self._prefix, run])
+        answer = await bounded(self._timeout, self._find_script(args=[self._prefix, run]))
         record, *place = answer
         if record is not None:
             return Found(events=decode_events(record))
         return Found(replica=place[0].decode(), seq=int(place[1] or 0)) if place else Found()
 
     async def _take_over(self) -> None:
-        for id in await self._claim_script(args=[self._prefix, self._name()]):
+        for id in await bounded(self._timeout, self._claim_script(args=[self._prefix, self._name()])):
             replica = id.decode()
-            if replica not in self.journal.given_up:
+            if replica not in self.journal.taken:  # what was claimed may have been given up before the answer came
                 runs = await self._left_by(replica)
                 self.journal.take(runs, replica)
                 self._moved |= runs
@@ -243,15 +243,17 @@ class RedisBackend:
 
     async def _left_by(self, replica: str) -> dict[str, list[Event]]:
         """All runs in that journal that have no record."""
-        mirror = Mirror(replica)
+        mirror, journal = Mirror(replica), f"{self._prefix}journal:{replica}"
         page: Any = True
         while page:
-            page = await self._redis.xrange(f"{self._prefix}journal:{replica}", f"{mirror.position + 1}-0", "+", PAGE)
+            asking: Any = self._redis.xrange(journal, f"{mirror.position + 1}-0", "+", PAGE)
+            page = await bounded(self._timeout, asking)
             for id, fields in page:
                 mirror.read(int(id[:-2]), fields[b"g"])
         runs = list(mirror.runs)
-        heads = await self._redis.mget([f"{self._prefix}head:{run}" for run in runs]) if runs else []
-        return {run: mirror.events(run) for run, head in zip(runs, heads, strict=True) if head is None}
+        heads: Any = self._redis.mget([f"{self._prefix}head:{run}" for run in runs])
+        known = await bounded(self._timeout, heads) if runs else []
+        return {run: mirror.events(run) for run, head in zip(runs, known, strict=True) if head is None}
 
 
 def _run_of(events: list[Event]) -> str:
