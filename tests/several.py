@@ -16,6 +16,8 @@ from tests.model_server import Answer, Handler, Listening, _sse, listening
 from tests.test_cli_processes import Process, started
 
 PATIENCE = 30.0
+START_SECONDS = 150.0
+"""Four processes read 100 MB of program; on a busy machine that takes a while."""
 PAUSE = 0.02
 ONE = httpx.Limits(max_connections=1)
 
@@ -62,7 +64,7 @@ class Several:
 
     def __init__(self, process: Process, folder: Path) -> None:
         self.process, self.folder = process, folder
-        self.url = re.findall(r"^Listening on (\S+)$", process.until("Ready."), re.MULTILINE)[0]
+        self.url = re.findall(r"^Listening on (\S+)$", process.until("Ready.", START_SECONDS), re.MULTILINE)[0]
         self.port = int(self.url.rpartition(":")[2])
 
     @property

@@ -40,10 +40,10 @@ class Process:
         )
         self.said, self.complained = "", ""
 
-    def until(self, words: str) -> str:
+    def until(self, words: str, patience: float = PATIENCE) -> str:
         """Its stdout up to and with `words`."""
         assert self._process.stdout is not None
-        deadline, stdout = time.monotonic() + PATIENCE, self._process.stdout
+        deadline, stdout = time.monotonic() + patience, self._process.stdout
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
             while words not in self.said:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.servers import Redis, redis
-from tests.several import Body, Several, Story, children, events, eventually, is_running, serving, text
+from tests.several import Body, Several, Story, children, command_of, events, eventually, is_running, serving, text
 from tests.test_cli_processes import started
 
 
@@ -264,6 +264,22 @@ def test_workers_end_by_themselves_where_their_parent_is_killed(two: Several):
 
     assert eventually(lambda: not any(map(is_running, workers)))
     assert len(folders - in_memory()) == 1
+
+
+def test_workers_that_lose_their_parent_while_they_start_end_as_well(tmp_path: Path, server: Redis):
+    def begun() -> list[int]:
+        return [pid for pid in children(process.pid) if "_worker" in command_of(pid)]
+
+    command = ("serve", "--port", "0", "--workers", "2", "--model-url", "http://127.0.0.1:9")
+    with started(tmp_path, *command, REDIS_URL=fresh(server)) as process:
+        assert eventually((tmp_path / "rivermouth-data" / "rows.db").exists, 60)
+        workers = begun()
+        process.signal(signal.SIGKILL)
+        gone = eventually(lambda: not any(map(is_running, workers)), 60)
+        for worker in filter(is_running, workers):
+            os.kill(worker, signal.SIGKILL)
+
+    assert (len(workers), gone) == (2, True)
 
 
 def test_where_the_first_worker_cannot_start_it_ends_and_says_why_once(tmp_path: Path, server: Redis):

@@ -133,7 +133,8 @@ class Worker:
 
     async def _say_ready(self, _: App, __: list[str]) -> None:
         settle()
-        os.write(1, READY)
+        with suppress(BrokenPipeError):  # a parent that died meanwhile; `hear` sees to that
+            os.write(1, READY)
         os.dup2(2, 1)  # nobody reads on; whatever prints would stop there some day
         if self._told_to_leave is not None and self._leave is not None:
             self._leave(listening=self._told_to_leave)
