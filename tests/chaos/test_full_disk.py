@@ -117,7 +117,7 @@ def test_a_full_disk_is_told_to_everybody_and_with_space_again_all_goes_on(tmp_p
             await again.play()
 
             assert [client.ended for client in watching] == ["unstorable"] * 3
-            assert (late.ended, late.notes[0][:3]) == ("refused", "503")
+            assert (late.ended, late.notes[0][:11]) == ("refused", "asking: 503")
             assert full[0] == 503
             assert "the disk is full" in full[1]
             assert breaches == []

@@ -92,6 +92,7 @@ class Player:
             turn.searched(request.message)
         messages = await self._messages(request, agent, history)
         run.prompt_estimate = estimate(messages)
+        await run.log.begun()  # else what the model says could be paid for, and belong to a run that a crash has taken
         return await self._provider.stream(model_request(run.log.started, request, agent, messages), turn)
 
     async def _messages(self, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> list[Message]:
