@@ -90,12 +90,16 @@ class Model(asyncio.Protocol):
         self._asked = b""
         if head.startswith(b"POST"):
             self._transport.write(HEAD)
-            self._left = self._load.tokens
-            self._due = asyncio.get_running_loop().time()
-            self._speak()
+            self.answer(body)
         else:
             models = b'{"object":"list","data":[{"id":"tiny","object":"model"}]}'
             self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(models), models))
+
+    def answer(self, asked: bytes) -> None:
+        """Begin to. asked: the body of the request."""
+        self._left = self._load.tokens
+        self._due = asyncio.get_running_loop().time()
+        self._speak()
 
     def _speak(self) -> None:
         if self._transport.is_closing():
@@ -157,6 +161,13 @@ class Measured(Replica):
         assert self._process is not None
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def memory(self) -> float:
+        """KiB that the process holds."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return float(re.findall(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[0])
 
     def pin(self, core: int) -> None:
         """Give it that core alone."""
