@@ -130,7 +130,9 @@ class Runs(Section):
         10.0, description="Seconds after which the runs of a replica that died are ended (with Redis)."
     )
     commit_timeout: Seconds = Field(2.0, description="Seconds a commit to Redis may take before it counts as failed.")
-    commit_ms: Seconds = Field(8.0, description="Milliseconds for which events are gathered into one commit.")
+    commit_ms: Seconds = Field(
+        8.0, description="Milliseconds for which events are gathered into one commit, less where many come."
+    )
     retention: Seconds = Field(86_400.0, description="Seconds a finished run can be replayed.")
     history_messages: Count = Field(200, description="The most earlier messages read for one answer.")
 

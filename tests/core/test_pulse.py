@@ -1,8 +1,11 @@
 """One beat for the whole process: only while it is wanted, and whatever one of its phases does."""
 
 import asyncio
+from collections.abc import Callable
 
-from rivermouth.pulse import Pulse
+import pytest
+
+from rivermouth.pulse import ENOUGH, LEAST, Pulse, interval
 from tests.core.waiting import rounds, until, within
 
 
@@ -58,5 +61,81 @@ def test_a_phase_that_breaks_keeps_neither_the_others_nor_the_next_beat_from_com
         await until(lambda: len(commits) == 2)
 
         assert told == [error]
+
+    within(story())
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "pieces", "expected"),
+    [
+        (0.008, 0, 0.008),
+        (0.008, ENOUGH // 2, 0.008),
+        (0.008, ENOUGH, 0.008),
+        (0.0075, 50, 0.006),
+        (0.006, ENOUGH, 0.006),
+        (0.008, ENOUGH * 100, 0.004),
+        (3600.0, 1, 0.008),
+    ],
+)
+def test_the_more_comes_the_sooner_is_the_next_beat_up_to_twice_as_soon(
+    elapsed: float, pieces: int, expected: float
+) -> None:
+    assert interval(0.008, elapsed, pieces) == pytest.approx(expected)
+
+
+class Loop:
+    """An event loop as a pulse sees it, whose time passes when told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.calls: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, call: Callable[[], None]) -> object:
+        self.calls.append((when, call))
+        return call
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> object:
+        return self.call_at(self.now + seconds, call)
+
+
+def test_beats_are_counted_from_beginning_to_beginning_and_leave_the_loop_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, work = Loop(), [0.003, 0.02]
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    pulse = Pulse(0.008)
+
+    def phase() -> bool:
+        loop.now += work.pop(0)
+        return True
+
+    pulse.add(phase)
+    pulse.want()
+    for _ in range(2):
+        loop.now, beat = loop.calls[-1]
+        beat()
+
+    assert [when for when, _ in loop.calls] == pytest.approx([100.008, 100.016, 100.036 + LEAST])
+
+
+def test_what_asks_for_a_beat_in_the_middle_of_one_gets_the_next() -> None:
+    async def story() -> None:
+        pulse, beats = Pulse(0.0001), list[int]()
+
+        def phase() -> bool:
+            beats.append(1)
+            if len(beats) == 1:
+                pulse.want()
+            return False
+
+        pulse.add(phase)
+        pulse.want()
+        await until(lambda: len(beats) == 2)
+        await rounds(50)
+
+        assert len(beats) == 2
 
     within(story())

@@ -65,6 +65,7 @@ class Polled:
             return False
         # Reading first and handling after that keeps the kernel's code and ours from pushing each other out of the cache.
         pieces = [(descriptor, _read(descriptor)) for descriptor, _ in self._epoll.poll(0)]
+        self._pulse.heard(len(pieces))
         for descriptor, data in pieces:
             # An earlier one of this beat may have ended the call of a later one.
             if (connection := self._taken.get(descriptor)) is None or data is None:
