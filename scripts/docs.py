@@ -118,7 +118,7 @@ def errors_page() -> str:
     ]
     seen: dict[str, type[errors.RivermouthError]] = {}
     for kind in _kinds(errors.RivermouthError):
-        if kind is not errors.RivermouthError and (not kind.__subclasses__() or kind.code not in _leaf_codes()):
+        if kind is not errors.RivermouthError and (not _below(kind) or kind.code not in _leaf_codes()):
             seen.setdefault(kind.code, kind)
     lines += [f"| `{code}` | {kind.status} | {_first_line(kind)} |" for code, kind in seen.items()]
     return "\n".join(lines) + "\n"
@@ -126,12 +126,17 @@ def errors_page() -> str:
 
 def _kinds(kind: type[errors.RivermouthError]) -> Iterator[type[errors.RivermouthError]]:
     yield kind
-    for below in kind.__subclasses__():
+    for below in _below(kind):
         yield from _kinds(below)
 
 
+def _below(kind: type[errors.RivermouthError]) -> list[type[errors.RivermouthError]]:
+    """Those of the tree itself: what other modules derive for their own use never leaves the server."""
+    return [below for below in kind.__subclasses__() if below.__module__ == errors.__name__]
+
+
 def _leaf_codes() -> set[str]:
-    return {kind.code for kind in _kinds(errors.RivermouthError) if not kind.__subclasses__()}
+    return {kind.code for kind in _kinds(errors.RivermouthError) if not _below(kind)}
 
 
 def _first_line(thing: object) -> str:

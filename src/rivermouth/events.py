@@ -108,16 +108,21 @@ class PartEnded(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="par
 
 
 class ToolCalled(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="tool"):
-    """The model asked for a tool. arguments: JSON text, as the model wrote it."""
+    """The model asked for a tool. arguments: JSON text, as the model wrote it. confirm: it waits for somebody's approval.
+
+    id: its own in this run. Calls that run beside each other are told one after another, in the order of asking: the next
+    one is told when this one has returned, whatever it has done by then.
+    """
 
     at: float
     id: str
     name: str
     arguments: str
+    confirm: bool = False
 
 
 class ToolReturned(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="tool_end"):
-    """The tool answered: `output` (JSON text) or `error` (a message), the other one is None."""
+    """The tool answered: `output` (JSON text) or `error` (a message), the other one is None. elapsed_ms: how long it worked."""
 
     at: float
     id: str

@@ -25,11 +25,32 @@ from rivermouth.events import (
 Role = Literal["system", "user", "assistant", "tool"]
 
 
-class Message(msgspec.Struct, frozen=True):
-    """One message as a model sees it."""
+class ToolOffer(msgspec.Struct, frozen=True):
+    """A tool that a model may call. parameters: the JSON Schema of an object."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call of a tool, whole. arguments: the text that the model wrote, which need not be JSON."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message as a model sees it.
+
+    tool_calls: what an assistant's message asks for. tool_call_id: the call whose result a tool's message is.
+    """
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):

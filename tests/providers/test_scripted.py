@@ -7,7 +7,7 @@ import pytest
 
 from rivermouth.clock import SystemClock
 from rivermouth.errors import ProviderOverloaded, ProviderUnreachable
-from rivermouth.messages import Message
+from rivermouth.messages import Message, ToolCall
 from rivermouth.providers import Finish, ModelRequest, scripted
 from rivermouth.providers.scripted import Answered, End, Fail, Hold, Reasoning, ScriptedProvider, Text, Tool, Used
 from rivermouth.settings import Model, Settings, SettingsError
@@ -123,3 +123,17 @@ async def test_closing_ends_the_calls_that_wait() -> None:
 @live
 async def test_the_scripted_provider_passes_the_suite() -> None:
     await check_provider(lambda: scripted.open(Settings(), SystemClock()))
+
+
+@live
+async def test_behind_a_finish_with_tool_calls_it_goes_on_once_the_results_are_there() -> None:
+    script = [Text("a"), Tool("{}", name="f"), End("tool_calls"), Text("b"), End("tool_calls"), Text("c")]
+    asked = [Message("assistant", "", tool_calls=(ToolCall("c", "f", "{}"),)), Message("tool", "1", tool_call_id="c")]
+    said = []
+    for rounds in range(4):
+        heard = Heard()
+        told = [*asked, Message("user", "now"), *asked * rounds]
+        await ScriptedProvider(script).stream(ModelRequest(messages=told, model=""), heard)
+        said.append(heard.joined())
+
+    assert said == ["a", "b", "c", "c"]

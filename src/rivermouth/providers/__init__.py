@@ -9,12 +9,20 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from rivermouth import plugins
+from rivermouth.errors import ProviderRefused
 from rivermouth.events import FinishReason
-from rivermouth.messages import Message
+from rivermouth.messages import Message, ToolOffer
+
+
+class ToolsRefused(ProviderRefused):
+    """The model takes no tools. Only ever raised for a request that offers some, before anything of an answer has come."""
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a model. owner: whose it is, for a fair queue. options: extra members of the provider's own body."""
+    """One call of a model. owner: whose it is, for a fair queue. options: extra members of the provider's own body.
+
+    tools: what the model may call. `messages` may hold calls and their results although nothing is offered any more.
+    """
 
     messages: list[Message]
     model: str
@@ -22,6 +30,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     max_tokens: int | None = None
     options: dict[str, Any] = {}
+    tools: tuple[ToolOffer, ...] = ()
 
 
 class Finish(msgspec.Struct, frozen=True):
@@ -44,7 +53,11 @@ class Sink(Protocol):
         """A piece of the model's thinking; '' is ignored."""
 
     def tool_call(self, index: int, id: str | None, name: str | None, arguments: str) -> None:
-        """A piece of the tool call of that index: the first has `id` and `name`, the rest only `arguments`."""
+        """A piece of the tool call of that index: the first has `id` and `name`, the rest only `arguments`.
+
+        Pieces of several calls may take turns. `name` is one that the request offered, unless the model made one up; an `id`
+        or a `name` that differs from that of the index begins another call. Where no id ever comes, the sink gives one.
+        """
 
     def usage(self, prompt_tokens: int, completion_tokens: int) -> None:
         """The provider's own count for this call; the last one counts."""
@@ -56,6 +69,7 @@ class Provider(Protocol):
     async def stream(self, request: ModelRequest, sink: Sink) -> Finish:
         """Make one call and push the answer into `sink`; return when the provider says it is complete.
 
+        A request with `tools` for a model that takes none is ToolsRefused, with nothing pushed; the caller then asks without.
         Raises: ProviderFault or NoModel. Cancelling it closes the upstream connection before it returns. At most one
         retry, and only before the first piece. Calls may overlap; each has its own sink.
         """

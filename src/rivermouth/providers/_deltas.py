@@ -7,6 +7,7 @@ Source: WHATWG HTML 9.2 for the lines (a bare CR ends none here: no model's serv
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -30,10 +31,10 @@ REASONS: dict[str, FinishReason] = {
 
 
 class Function(msgspec.Struct, gc=False):
-    """The called function, or a piece of it."""
+    """The called function, or a piece of it. Some servers write arguments as the object that they are."""
 
     name: str | None = None
-    arguments: str | None = None
+    arguments: str | dict[str, Any] | None = None
 
 
 class ToolCall(msgspec.Struct, gc=False):
@@ -87,10 +88,13 @@ _decode_first = msgspec.json.Decoder(FirstChunk).decode
 
 
 class Deltas:
-    """Hears one body. `spoke`: whether any of the answer has gone into the sink."""
+    """Hears one body. `spoke`: whether any of the answer has gone into the sink.
 
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+    own_names: of tools, by the names under which the server was offered them.
+    """
+
+    def __init__(self, sink: Sink, own_names: Mapping[str, str] = {}) -> None:
+        self._sink, self._own_names = sink, own_names
         self._text = sink.text
         self._line = bytearray()
         self._event: list[bytes] = []
@@ -216,8 +220,10 @@ class Deltas:
         for place, call in enumerate(calls):
             function = call.function or Function()
             index = place if call.index is None else call.index
-            arguments = _mend(function.arguments or "")
-            self._sink.tool_call(index, call.id or None, function.name or None, arguments)
+            name = _mend(function.name or "")
+            self._sink.tool_call(
+                index, _mend(call.id or "") or None, self._own_names.get(name, name) or None, _arguments(function)
+            )
 
     def _say(self, key: str, piece: str, *, plain: bool) -> None:
         """Pass a piece on, holding back the high half of a character whose low half is in the next one."""
@@ -241,6 +247,11 @@ def _only_text(data: bytes) -> str | None:
     delta = choice.delta
     says_more = delta.tool_calls or delta.reasoning_content or delta.reasoning
     return None if says_more else delta.content or None
+
+
+def _arguments(function: Function) -> str:
+    told = function.arguments or ""
+    return _mend(told if isinstance(told, str) else json.dumps(told))
 
 
 def _mend(text: str) -> str:

@@ -15,7 +15,7 @@ import structlog
 from rivermouth.clock import Clock
 from rivermouth.errors import ProviderBroken, ProviderUnreachable, RivermouthError
 from rivermouth.messages import Message
-from rivermouth.providers import Finish, ModelRequest, Sink, _process
+from rivermouth.providers import Finish, ModelRequest, Sink, ToolsRefused, _process
 from rivermouth.providers._connection import Timeouts
 from rivermouth.providers._model import fetch_model, model_file
 from rivermouth.providers._process import Loaded, Progress, parameters_of, start
@@ -99,7 +99,12 @@ class Embedded:
             self._start.add_done_callback(_look)
 
     async def stream(self, request: ModelRequest, sink: Sink) -> Finish:
-        """See `Provider.stream`. Waits for its turn and for the model; the model named in the request is this one."""
+        """See `Provider.stream`. Waits for its turn and for the model; the model named in the request is this one.
+
+        A model this small makes up calls where it should answer, so it is offered no tools.
+        """
+        if request.tools:
+            raise ToolsRefused("the built-in model takes no tools")
         async with self._queue.place(request.owner):
             try:
                 return await self._ask(request, sink)

@@ -24,7 +24,7 @@ from rivermouth.errors import (
     ProviderUnreachable,
 )
 from rivermouth.messages import Message
-from rivermouth.providers import Finish, ModelRequest, Sink
+from rivermouth.providers import Finish, ModelRequest, Sink, ToolsRefused, _tools
 from rivermouth.providers._connection import Timeouts
 from rivermouth.providers._deltas import Deltas
 from rivermouth.providers._proxied import Sender, open_sender
@@ -41,6 +41,8 @@ MOST_PATIENCE = 1.0
 A_DAY = 86_400.0
 TOO_LONG = ("exceed_context_size_error", "context_length_exceeded")
 """How llama.cpp and OpenAI name a prompt that does not fit."""
+NO_TOOLS = (400, 404, 422, 501)
+"""How servers refuse tools: Ollama and vLLM with 400, OpenRouter with 404; llama.cpp has a 500 that speaks of tools."""
 
 
 async def open(settings: Settings, clock: Clock, pulse: Pulse | None = None) -> "OpenAI":
@@ -117,16 +119,17 @@ class OpenAI:
     async def stream(self, request: ModelRequest, sink: Sink) -> Finish:
         """See `Provider.stream`."""
         model = request.model or self._name or await self._first_model()
-        answer = Answer(sink)
+        names = _tools.Names(request)
+        answer = Answer(sink, names.own)
         try:
-            return await self._ask(request, model, answer)
+            return await self._ask(request, model, answer, names)
         except (ProviderUnreachable, ProviderBroken, ProviderOverloaded) as fault:
             patience = fault.retry_after if fault.retry_after is not None else PAUSE
             if answer.spoke or patience > MOST_PATIENCE:
                 raise
             logger.info("provider_retry", code=fault.code)
         await asyncio.sleep(patience)
-        return await self._ask(request, model, answer, fresh=True)
+        return await self._ask(request, model, answer, names, fresh=True)
 
     async def count(self, messages: list[Message]) -> int | None:
         """None: there is no common way to ask."""
@@ -150,11 +153,13 @@ class OpenAI:
         """What a JSON endpoint answers. Raises: ProviderFault."""
         return await self._whole(Call(method="POST", url=url, headers=self._headers, body=msgspec.json.encode(body)))
 
-    async def _ask(self, request: ModelRequest, model: str, answer: "Answer", *, fresh: bool = False) -> Finish:
+    async def _ask(
+        self, request: ModelRequest, model: str, answer: "Answer", names: _tools.Names, *, fresh: bool = False
+    ) -> Finish:
         """One try. Older servers refuse `stream_options`; until one has taken them, a refusal is tried without."""
         known = self._usage_asked
         for include_usage in (True, False) if known is None else (known,):
-            body = msgspec.json.encode(body_of(request, model, include_usage=include_usage))
+            body = msgspec.json.encode(body_of(request, model, names, include_usage=include_usage))
             call = Call(method="POST", url=self._base.url("/chat/completions"), headers=self._headers, body=body)
             await self._sender.send(call, answer, fresh=fresh)
             if answer.accepted:
@@ -162,7 +167,7 @@ class OpenAI:
                 return answer.finish()
             if answer.status not in (400, 422):
                 break
-        raise self._fault(answer.status, answer.headers, bytes(answer.content))
+        raise self._fault(answer.status, answer.headers, bytes(answer.content), tools=bool(request.tools))
 
     async def _first_model(self) -> str:
         listed = await self._models()
@@ -192,17 +197,20 @@ class OpenAI:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ProviderBroken("the model's server sent what is not JSON; is the address right?") from error
 
-    def _fault(self, status: int, headers: Mapping[str, str], content: bytes) -> ProviderFault:
+    def _fault(self, status: int, headers: Mapping[str, str], content: bytes, *, tools: bool = False) -> ProviderFault:
         """What a status that is not 2xx means. The server's own words go to the log alone, the key not even there."""
         words = content.decode("utf-8", "replace")
         if self._secret:
             words = words.replace(self._secret, "***")  # before the cut: half a key is one too many
         words = words[:500]
         logger.warning("provider_refused", status=status, words=words)
+        too_long = any(name in words for name in TOO_LONG)
+        if tools and not too_long and (status in NO_TOOLS or (status == 500 and "tool" in words.lower())):
+            return ToolsRefused(f"the model's server refused a call with tools (it answered {status})")
         if status == 429 or status >= 500:
             wait = retry_after_of(headers.get("retry-after"), self._clock)
             return ProviderOverloaded(f"the model's server is overloaded (it answered {status})", retry_after=wait)
-        if any(name in words for name in TOO_LONG):
+        if too_long:
             return ProviderRefused(f"the conversation does not fit the model's context (its server answered {status})")
         return ProviderRefused(f"the model's server refused the call (it answered {status})")
 
@@ -210,10 +218,10 @@ class OpenAI:
 class Answer(Collected):
     """Hears one response, or those of several tries one after another: deltas where it is a good one, words where not."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, own_names: Mapping[str, str] = {}) -> None:
         super().__init__()
-        self._sink = sink
-        self._deltas = Deltas(sink)
+        self._sink, self._own_names = sink, own_names
+        self._deltas = Deltas(sink, own_names)
         self._streams = False
         self.accepted = False
 
@@ -230,7 +238,7 @@ class Answer(Collected):
     def head(self, status: int, headers: dict[str, str]) -> None:
         """Tell the sink of a good status. A server that ignores `stream` answers with one JSON object."""
         super().head(status, headers)
-        self._deltas = Deltas(self._sink)
+        self._deltas = Deltas(self._sink, self._own_names)
         self.accepted = 200 <= status < 300
         self._streams = self.accepted and "application/json" not in headers.get("content-type", "")
         # Bound here, so that a token passes one call less.
@@ -243,9 +251,9 @@ class Answer(Collected):
         return self._deltas.finish() if self._streams else self._deltas.whole(bytes(self.content))
 
 
-def body_of(request: ModelRequest, model: str, *, include_usage: bool) -> dict[str, Any]:
+def body_of(request: ModelRequest, model: str, names: _tools.Names, *, include_usage: bool) -> dict[str, Any]:
     """The request's body. `request.options` add to it, but cannot make it anything but a stream."""
-    body: dict[str, Any] = {"model": model, "messages": request.messages}
+    body: dict[str, Any] = {"model": model, "messages": request.messages, **_tools.members(request, names)}
     if request.temperature is not None:
         body["temperature"] = request.temperature
     if request.max_tokens is not None:

@@ -2,7 +2,8 @@
 
 `model.url` is `scripted:` alone, which says the last message again word by word, or `scripted:<file>` with a JSON list such as
 `[{"do": "text", "text": "Hello"}, {"do": "wait", "seconds": 0.1}, {"do": "finish"}]`. In code, a script may be a function of
-the request.
+the request. A `finish` with the reason `tool_calls` in the middle ends one call of the model; what stands behind it is said
+once the results of those tools are there.
 """
 
 import asyncio
@@ -121,6 +122,16 @@ def words_in(messages: list[Message]) -> int:
     return sum(len(words(message.content)) for message in messages)
 
 
+def round_of(script: Sequence[Step], messages: list[Message]) -> Sequence[Step]:
+    """The part of a script that is played now: the model has been asked again once for each round of tools."""
+    asked = 0
+    for message in messages:
+        asked = 0 if message.role == "user" else asked + bool(message.tool_calls)
+    ends = [place + 1 for place, step in enumerate(script) if isinstance(step, End) and step.reason == "tool_calls"]
+    begin = ([0, *ends])[min(asked, len(ends))]
+    return script[begin:]
+
+
 class ScriptedProvider:
     """A `Provider` that plays `script` for every call; `requests` keeps the last thousand."""
 
@@ -152,7 +163,7 @@ class ScriptedProvider:
         script = self._script(request) if callable(self._script) else self._script
         self.active += 1
         try:
-            return Finish(await self._play(script, sink), self._name)
+            return Finish(await self._play(round_of(script, request.messages), sink), self._name)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise

@@ -4,11 +4,23 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import get_args
 
+from msgspec.structs import replace
+
 from rivermouth.events import FinishReason
-from rivermouth.messages import Message
-from rivermouth.providers import ModelRequest, Provider
+from rivermouth.messages import Message, ToolCall, ToolOffer
+from rivermouth.providers import ModelRequest, Provider, ToolsRefused
 
 QUESTION = ModelRequest(messages=[Message("user", "Say hello to the river.")], model="", max_tokens=16)
+TOOL = ToolOffer("river.level", "How high the river stands.", {"type": "object", "properties": {}})
+CALL = ToolCall("call_1", TOOL.name, '{"at": "the bridge')
+WITH_A_RESULT = replace(
+    QUESTION,
+    messages=[
+        *QUESTION.messages,
+        Message("assistant", "", tool_calls=(CALL,)),
+        Message("tool", "the arguments are not JSON", tool_call_id=CALL.id),
+    ],
+)
 
 
 class Heard:
@@ -48,7 +60,7 @@ class Heard:
 
 async def check_provider(make: Callable[[], Awaitable[Provider]]) -> None:
     """Check what `Provider` promises with fresh providers from `make`. Raises: AssertionError that says what is broken."""
-    for check in (_answers, _overlaps, _tells, _is_cancelled, _closes_twice):
+    for check in (_answers, _overlaps, _tells, _takes_tools, _is_cancelled, _closes_twice):
         provider = await make()
         try:
             await check(provider)
@@ -94,6 +106,20 @@ async def _tells(provider: Provider) -> None:
     assert line, "check() says nothing"
     assert "\n" not in line, "check() says more than one line"
     assert provider.context_tokens is None or provider.context_tokens > 0, "context_tokens is no count"
+
+
+async def _takes_tools(provider: Provider) -> None:
+    """Or refuses them, before it has said anything; in either case it reads on where somebody else's tools were called."""
+    for request in (QUESTION, WITH_A_RESULT):
+        heard = Heard()
+        try:
+            await provider.stream(replace(request, tools=(TOOL,)), heard)
+        except ToolsRefused:
+            assert not heard.calls, "a call with tools was refused after its answer had begun"
+            return
+        called = [call for call in heard.calls if call[0] == "tool_call"]
+        assert all(isinstance(call[1], int) and isinstance(call[4], str) for call in called), f"not calls: {called}"
+    await provider.stream(WITH_A_RESULT, Heard())
 
 
 async def _is_cancelled(provider: Provider) -> None:
