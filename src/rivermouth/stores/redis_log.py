@@ -251,8 +251,10 @@ class RedisBackend:
             for id, fields in page:
                 mirror.read(int(id[:-2]), fields[b"g"])
         runs = list(mirror.runs)
+        if not runs:
+            return {}
         heads: Any = self._redis.mget([f"{self._prefix}head:{run}" for run in runs])
-        known = await bounded(self._timeout, heads) if runs else []
+        known = await bounded(self._timeout, heads)
         return {run: mirror.events(run) for run, head in zip(runs, known, strict=True) if head is None}
 
 
