@@ -1,4 +1,4 @@
-"""Rows (accounts, credentials, conversations, messages) and the event log: the Protocols that every backend keeps.
+"""Rows (accounts, credentials, conversations, messages, files) and the event log: the Protocols that every backend keeps.
 
 Rows are addressed by their owner wherever a person asks: what belongs to somebody else is answered as what does not exist.
 """
@@ -10,6 +10,7 @@ import msgspec
 
 from rivermouth.events import Outcome, Source, UsageOrigin
 from rivermouth.messages import Role
+from rivermouth.stores.file_rows import FileRows
 
 System = Literal["knowbase", "ares", "wisqu", "session", "smarttalk"]
 CredentialKind = Literal["token", "key", "jwt", "refresh"]
@@ -134,7 +135,7 @@ class ConversationPage(msgspec.Struct, frozen=True):
     total: int
 
 
-class Rows(Protocol):
+class Rows(FileRows, Protocol):
     """Durable rows. Every method is one transaction: all of it is committed when it returns, or none is.
 
     `owners`: the ids under which a caller owns things, the first one for what is newly made.

@@ -25,10 +25,11 @@ from rivermouth.clock import Clock
 from rivermouth.errors import Unavailable
 from rivermouth.stores import postgres_causes as causes
 from rivermouth.stores import revisions
+from rivermouth.stores.operations import Access
 from rivermouth.stores.postgres_causes import Unsuitable
 from rivermouth.stores.revisions import Way
 from rivermouth.stores.schema import Words
-from rivermouth.stores.sql_rows import Access, SqlRows
+from rivermouth.stores.sql_rows import SqlRows
 
 T = TypeVar("T")
 

@@ -24,8 +24,9 @@ from rivermouth.clock import Clock
 from rivermouth.errors import Unavailable
 from rivermouth.stores import causes, revisions
 from rivermouth.stores.direct import Direct
+from rivermouth.stores.operations import Access
 from rivermouth.stores.revisions import Way
-from rivermouth.stores.sql_rows import Access, SqlRows
+from rivermouth.stores.sql_rows import SqlRows
 
 T = TypeVar("T")
 # The lock is taken at once: a transaction that reads first and writes later fails when another process wrote in between.

@@ -158,3 +158,42 @@ claims = Table(
     PrimaryKeyConstraint("system", "owner", "key"),
     Index("claims_by_time", "at"),
 )
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("owner", Words, nullable=False),
+    Column("filename", Words, nullable=False),
+    Column("type", Words, nullable=False),
+    Column("status", Words, nullable=False),
+    Column("size", Whole, nullable=False),
+    Column("checksum", Words, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("progress", Float, nullable=False),
+    Column("summary", Prose),
+    Column("errors", Prose, nullable=False),
+    Column("passages", Integer, nullable=False),
+    UniqueConstraint("owner", "checksum", name="files_once"),
+    Index("files_newest", "owner", "created"),
+    Index("files_by_status", "status"),
+)
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("owner", Words, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("created", Float, nullable=False),
+    Index("collections_newest", "owner", "created"),
+)
+
+collection_files = Table(
+    "collection_files",
+    metadata,
+    Column("collection", Words, ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("file", Words, ForeignKey("files.id", ondelete="CASCADE"), nullable=False, index=True),
+    PrimaryKeyConstraint("collection", "place"),
+)

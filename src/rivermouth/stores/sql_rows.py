@@ -1,20 +1,12 @@
 """Rows on any SQL database: which of the queries each operation is, and what it needs of the others that are under way.
 
-The queries are plain functions over a SQLAlchemy connection (`accounts`, `conversations`), so another database is another
+The queries are plain functions over a SQLAlchemy connection (`accounts`, `conversations`, …), so another database is another
 way to run them: `SqliteRows`, `PostgresRows`.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-import structlog
-from sqlalchemy import Connection
-from sqlalchemy.exc import StatementError
-
-from rivermouth.clock import Clock
-from rivermouth.errors import BadRequest, Unavailable
 from rivermouth.stores import (
     Claim,
     Conversation,
@@ -29,72 +21,11 @@ from rivermouth.stores import (
     claims,
     conversations,
 )
-from rivermouth.stores.revisions import Way
-
-T = TypeVar("T")
-logger = structlog.get_logger("rivermouth.stores")
-
-Access = Literal["look", "read", "write"]
-"""look: one statement that only reads; read: several that only read, and see the same; write: anything."""
-
-QUIET = 1.0
-"""Seconds between two warnings that the database cannot be used: each request would write one."""
+from rivermouth.stores.sql_files import SqlFiles
 
 
-class SqlRows(ABC):
-    """`Rows` over a way to run one operation in one transaction. Every method raises Unavailable where there is none.
-
-    name: which database this is, in one word. migrated: the steps of the schema that were taken at opening.
-    """
-
-    name: str
-    migrated: Way
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._warned: float | None = None
-
-    @abstractmethod
-    async def _do(
-        self, access: Access, operation: Callable[[Connection], T], *, alone: str = "", often: bool = False
-    ) -> T:
-        """What `operation` returns, committed. Of the operations with the same `alone` one at a time is under way, also where
-        the database lets several write at once. often: part of every chat request, small, and of statements that are all
-        made once, so that whoever can may run it in a shorter way."""
-
-    @abstractmethod
-    async def probe(self) -> None:
-        """Write what is there already, which needs all that a message needs of the database. Raises: Unavailable."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """See `Rows.close`."""
-
-    async def _look(self, operation: Callable[..., T], *args: object, often: bool = False) -> T:
-        return await self._ask("look", lambda connection: operation(connection, *args), often=often)
-
-    async def _read(self, operation: Callable[..., T], *args: object) -> T:
-        return await self._ask("read", lambda connection: operation(connection, *args))
-
-    async def _write(
-        self, operation: Callable[..., T], *args: object, alone: str = "", often: bool = False, **named: object
-    ) -> T:
-        work = partial(operation, **named)
-        return await self._ask("write", lambda connection: work(connection, *args), alone=alone, often=often)
-
-    async def _ask(self, access: Access, operation: Callable[[Connection], T], **how: Any) -> T:
-        try:
-            return await self._do(access, operation, **how)
-        except (UnicodeEncodeError, StatementError) as error:
-            if not isinstance(_root(error), UnicodeEncodeError):
-                raise
-            raise BadRequest("a text holds half of a character (a lone surrogate), which no database keeps") from None
-
-    def _warn(self, error: Unavailable) -> None:
-        now = self._clock.monotonic()
-        if self._warned is None or now - self._warned >= QUIET:
-            self._warned = now
-            logger.warning("rows_unusable", why=error.message, said=str(error.__cause__).partition("\n")[0])
+class SqlRows(SqlFiles):
+    """`Rows` over a way to run one operation in one transaction. Every method raises Unavailable where there is none."""
 
     async def add_user(self, user: User) -> None:
         await self._write(accounts.add_user, user)
@@ -205,9 +136,3 @@ class SqlRows(ABC):
 
     async def delete_conversation(self, owners: Sequence[str], system: str, key: str) -> int:
         return await self._write(conversations.delete_conversation, owners, system, key)
-
-
-def _root(error: BaseException) -> BaseException:
-    """What it all began with; that is the `orig` of an error of SQLAlchemy's."""
-    cause = (error.orig if isinstance(error, StatementError) else None) or error.__cause__
-    return error if cause is None else _root(cause)

@@ -11,7 +11,7 @@ from typing import Any
 from rivermouth.errors import BadRequest, Conflict, NotFound
 from rivermouth.events import Source
 from rivermouth.stores import Rows, StoredMessage, Turn
-from rivermouth.testing import accounts, claims
+from rivermouth.testing import accounts, claims, files
 from rivermouth.testing.accounts import Check, raised
 
 Make = Callable[[], Awaitable[Rows]]
@@ -300,4 +300,5 @@ CHECKS: tuple[Check, ...] = (
     a_conversation_is_made_renamed_and_described,
     *accounts.CHECKS,
     *claims.CHECKS,
+    *files.CHECKS,
 )

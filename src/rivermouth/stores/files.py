@@ -1,0 +1,132 @@
+"""Queries on files: each a plain function over one connection and one transaction."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from rivermouth.documents import UNFINISHED, File, FileStatus
+from rivermouth.errors import NotFound
+from rivermouth.stores.schema import files
+
+_OWNED = files.c.owner.in_(bindparam("owners", expanding=True))
+_HERE = files.c.id == bindparam("file")
+_FIND = select(files).where(_OWNED, _HERE)
+_FIND_TO_CHANGE = _FIND.with_for_update()
+_LIST = (
+    select(files)
+    .where(_OWNED)
+    .order_by(files.c.created.desc(), files.c.id)
+    .limit(bindparam("most"))
+    .offset(bindparam("skip"))
+)
+_NAMED = select(files).where(_OWNED, files.c.id.in_(bindparam("ids", expanding=True)))
+_KNOWN = select(files.c.id).where(files.c.id.in_(bindparam("ids", expanding=True)))
+_SAME = select(files).where(files.c.owner == bindparam("of"), files.c.checksum == bindparam("sum")).with_for_update()
+_OPEN = files.c.status.in_(UNFINISHED)
+_WAITING = select(files).where(_OPEN).order_by(files.c.created, files.c.id).limit(bindparam("most"))
+_BEGIN = select(files).where(_HERE, _OPEN).with_for_update()
+_CHANGE = update(files).where(_HERE, _OPEN)
+_AGAIN = update(files).where(_HERE)
+_GONE = delete(files).where(_HERE)
+_ADD = insert(files)
+_ERRORS = msgspec.json.Decoder(list[str])
+
+Forget = Callable[[Connection, str], object]
+"""Takes what the index holds of a file out of it."""
+
+
+def add(connection: Connection, file: File) -> File:
+    """See `FileRows.add_file`."""
+    found = connection.execute(_SAME, {"of": file.owner, "sum": file.checksum}).first()
+    if found is None:
+        connection.execute(_ADD, msgspec.structs.asdict(file) | {"errors": _json(file.errors)})
+        return file
+    same = _file(found)
+    if same.status != "failure":
+        return same
+    again = msgspec.structs.replace(same, status=file.status, progress=0.0, summary=None, errors=[], passages=0)
+    values = {"status": again.status, "progress": 0.0, "summary": None, "errors": "[]", "passages": 0}
+    connection.execute(_AGAIN.values(**values), {"file": same.id})
+    return again
+
+
+def find(connection: Connection, owners: Sequence[str], id: str) -> File:
+    """Raises: NotFound, in the same words for what is another's and what is nobody's."""
+    found = connection.execute(_FIND, {"owners": list(owners), "file": id}).first()
+    if found is None:
+        raise _not_found(id)
+    return _file(found)
+
+
+def page(connection: Connection, owners: Sequence[str], limit: int, offset: int) -> list[File]:
+    """Newest first."""
+    wanted = {"owners": list(owners), "most": limit, "skip": offset}
+    return [_file(row) for row in connection.execute(_LIST, wanted)]
+
+
+def named(connection: Connection, owners: Sequence[str], ids: Sequence[str]) -> list[File]:
+    """In the order of `ids`, each once. Raises: NotFound."""
+    once = list(dict.fromkeys(ids))
+    rows = connection.execute(_NAMED, {"owners": list(owners), "ids": once})
+    found = {file.id: file for file in map(_file, rows)}
+    for id in once:
+        if id not in found:
+            raise _not_found(id)
+    return [found[id] for id in once]
+
+
+def remove(connection: Connection, owners: Sequence[str], id: str) -> File:
+    """Raises: NotFound. What refers to it goes with it."""
+    found = connection.execute(_FIND_TO_CHANGE, {"owners": list(owners), "file": id}).first()
+    if found is None:
+        raise _not_found(id)
+    connection.execute(_GONE, {"file": id})
+    return _file(found)
+
+
+def unfinished(connection: Connection, limit: int) -> list[File]:
+    """Oldest first."""
+    return [_file(row) for row in connection.execute(_WAITING, {"most": limit})]
+
+
+def known(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these there are."""
+    return {row[0] for row in connection.execute(_KNOWN, {"ids": list(ids)})}
+
+
+def begin(connection: Connection, id: str, forget: Forget) -> File | None:
+    """See `FileRows.begin_file`."""
+    found = connection.execute(_BEGIN, {"file": id}).first()
+    if found is None:
+        return None
+    forget(connection, id)
+    connection.execute(_CHANGE.values(progress=0.0), {"file": id})
+    return msgspec.structs.replace(_file(found), progress=0.0)
+
+
+def note(connection: Connection, id: str, progress: float) -> bool:
+    """See `FileRows.note_progress`."""
+    return connection.execute(_CHANGE.values(progress=progress), {"file": id}).rowcount == 1
+
+
+def finish(
+    connection: Connection, id: str, status: FileStatus, summary: str | None, errors: Sequence[str], passages: int
+) -> bool:
+    """See `FileRows.finish_file`."""
+    values = {"status": status, "progress": 1.0, "summary": summary, "errors": _json(errors), "passages": passages}
+    return connection.execute(_CHANGE.values(**values), {"file": id}).rowcount == 1
+
+
+def _file(row: Sequence[Any]) -> File:
+    values = dict(zip(files.c.keys(), row, strict=True))
+    return File(**values | {"errors": _ERRORS.decode(values["errors"])})
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _not_found(id: str) -> NotFound:
+    return NotFound(f"there is no file {id[:100]!r}", what="file")
