@@ -29,6 +29,17 @@ class Passage(msgspec.Struct, frozen=True):
     text: str
 
 
+class Vectors(msgspec.Struct, frozen=True):
+    """One vector for each of some texts: float32[n, dimensions], each of length 1, in the machine's own byte order.
+
+    embedder: which model made them; those of two models are never compared.
+    """
+
+    embedder: str
+    dimensions: int
+    data: bytes
+
+
 class Unreadable(Exception):
     """A file that no text can be had from. message: why, for the person whose file it is."""
 

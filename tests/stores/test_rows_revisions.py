@@ -48,7 +48,13 @@ def on_postgres(url: str, work: Callable[[Connection], T]) -> T:
 def differences(connection: Connection) -> list[Any]:
     """What the tables in `schema.py` have and the migrated database has not, or the other way round."""
     revisions.bring_up_to_date(connection)
-    return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+    options = {"compare_type": True, "include_name": _is_no_full_text_index}
+    return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+
+
+def _is_no_full_text_index(name: str | None, kind: str, _: Any) -> bool:
+    """The index of passages is of another kind in each database, so `schema.py` knows nothing of it."""
+    return kind != "table" or not (name or "").startswith("passage_words")
 
 
 def test_the_migrations_make_on_sqlite_what_the_tables_say(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from rivermouth.events import Outcome, Source, UsageOrigin
 from rivermouth.messages import Role
 from rivermouth.stores.file_rows import FileRows
+from rivermouth.stores.passage_rows import PassageRows
 
 System = Literal["knowbase", "ares", "wisqu", "session", "smarttalk"]
 CredentialKind = Literal["token", "key", "jwt", "refresh"]
@@ -135,7 +136,7 @@ class ConversationPage(msgspec.Struct, frozen=True):
     total: int
 
 
-class Rows(FileRows, Protocol):
+class Rows(FileRows, PassageRows, Protocol):
     """Durable rows. Every method is one transaction: all of it is committed when it returns, or none is.
 
     `owners`: the ids under which a caller owns things, the first one for what is newly made.

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -196,4 +197,21 @@ collection_files = Table(
     Column("place", Integer, nullable=False),
     Column("file", Words, ForeignKey("files.id", ondelete="CASCADE"), nullable=False, index=True),
     PrimaryKeyConstraint("collection", "place"),
+)
+
+# The full text index of these is made and kept by migration 0006, as no two databases have one of the same kind.
+passages = Table(
+    "passages",
+    metadata,
+    Column("id", Whole, primary_key=True, autoincrement=True),
+    Column("file", Words, ForeignKey("files.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("place", Words, nullable=False),
+    Column("start", Whole, nullable=False),
+    Column("scope", Words, nullable=False),
+    Column("title", Words, nullable=False),
+    Column("text", Prose, nullable=False),
+    Column("embedder", Words),
+    Column("vector", LargeBinary),
+    UniqueConstraint("file", "number", name="passages_of"),
 )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rivermouth.documents import Collection, File, FileStatus
-from rivermouth.stores import collections, files
+from rivermouth.stores import collections, files, passages
 from rivermouth.stores.operations import Operations
 
 
@@ -32,7 +32,7 @@ class SqlFiles(Operations):
         return await self._look(files.known, ids)
 
     async def begin_file(self, id: str) -> File | None:
-        return await self._write(files.begin, id, _nothing)
+        return await self._write(files.begin, id, passages.drop)
 
     async def note_progress(self, id: str, progress: float) -> bool:
         return await self._write(files.note, id, progress)
@@ -54,7 +54,3 @@ class SqlFiles(Operations):
 
     async def delete_collection(self, owners: Sequence[str], id: str) -> Collection:
         return await self._write(collections.remove, owners, id)
-
-
-def _nothing(connection: object, file: str) -> None:
-    """What the index holds of a file is forgotten here, once there is an index."""

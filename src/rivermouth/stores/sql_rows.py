@@ -22,9 +22,10 @@ from rivermouth.stores import (
     conversations,
 )
 from rivermouth.stores.sql_files import SqlFiles
+from rivermouth.stores.sql_passages import SqlPassages
 
 
-class SqlRows(SqlFiles):
+class SqlRows(SqlFiles, SqlPassages):
     """`Rows` over a way to run one operation in one transaction. Every method raises Unavailable where there is none."""
 
     async def add_user(self, user: User) -> None:

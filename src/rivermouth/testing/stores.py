@@ -11,7 +11,7 @@ from typing import Any
 from rivermouth.errors import BadRequest, Conflict, NotFound
 from rivermouth.events import Source
 from rivermouth.stores import Rows, StoredMessage, Turn
-from rivermouth.testing import accounts, claims, files
+from rivermouth.testing import accounts, claims, files, passages
 from rivermouth.testing.accounts import Check, raised
 
 Make = Callable[[], Awaitable[Rows]]
@@ -301,4 +301,5 @@ CHECKS: tuple[Check, ...] = (
     *accounts.CHECKS,
     *claims.CHECKS,
     *files.CHECKS,
+    *passages.CHECKS,
 )
