@@ -5,9 +5,15 @@ import re
 from typing import Annotated, NamedTuple
 
 import limits
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 SYSTEMS = ("knowbase", "ares", "wisqu", "session", "smarttalk")
+
+
+class Section(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class Listener(NamedTuple):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from rivermouth import origins
 from rivermouth.agents import AGENTS
@@ -31,19 +31,15 @@ from rivermouth.fields import (
     RedisUrl,
     Seconds,
     Secret,
+    Section,
     System,
     Url,
     listener,
 )
 from rivermouth.origins import Given, SettingsError
+from rivermouth.tool_settings import Tools
 
 __all__ = ["AGENTS", "SYSTEMS", "Settings", "SettingsError", "listener", "load_settings"]
-
-
-class Section(BaseModel):
-    """A group of settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class Agent(Section):
@@ -182,6 +178,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     runs: Runs = Runs()
     cors: Cors = Cors()
+    tools: Tools = Tools()
 
     @property
     def rows_file(self) -> Path:
