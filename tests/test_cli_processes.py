@@ -124,6 +124,15 @@ def test_a_second_start_shows_the_same_credentials_and_ctrl_c_ends_it_with_0(tmp
     assert shown[0] == shown[1]
 
 
+def test_a_terminal_that_hangs_up_ends_it_as_ctrl_c_does(tmp_path: Path, upstream: Listening):
+    with serving(tmp_path, upstream) as server:
+        server.until("Ready.")
+        server.signal(signal.SIGHUP)
+        code = server.end()
+
+    assert (code, "Traceback" in server.complained) == (0, False), server.complained
+
+
 def test_the_data_directory_and_its_lock_are_their_owners_alone_and_the_database_is_ready(
     tmp_path: Path, upstream: Listening
 ):

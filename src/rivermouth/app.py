@@ -279,9 +279,13 @@ def _background(stack: AsyncExitStack, work: Any) -> None:
 
 async def _sweep(log: Log, rows: Rows, clock: Clock, retention: float) -> None:
     while True:
-        await log.sweep(clock.now() - retention)
-        with suppress(Unavailable):  # what stays counts as forgotten all the same
+        try:
+            await log.sweep(clock.now() - retention)
             await rows.forget_claims(clock.now() - retention)
+        except Unavailable:
+            pass  # what stays counts as forgotten all the same
+        except Exception:
+            logger.exception("sweep_broke")
         await asyncio.sleep(min(SWEEP_SECONDS, retention))
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import fcntl
+import signal
 import socket
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -42,6 +44,14 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self._on_ready()
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGHUP as well, unless whoever started the server wants it to outlive the terminal."""
+        with super().capture_signals():
+            if threading.current_thread() is threading.main_thread() and heeds_hangup():
+                signal.signal(signal.SIGHUP, self.handle_exit)
+            yield
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin to drain at the first signal; a second one leaves at once.
 
@@ -62,8 +72,13 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def heeds_hangup() -> bool:
+    """Whether SIGHUP is for this process; `nohup` has it ignored."""
+    return signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+
+
 async def serve(settings: Settings, on_ready: OnReady, *, provider: Provider | None = None) -> None:
-    """Serve until SIGINT or SIGTERM. `on_ready` is told the app and the addresses, such as `http://127.0.0.1:8000`.
+    """Serve until SIGINT, SIGTERM or SIGHUP. `on_ready` is told the app and the addresses, such as `http://127.0.0.1:8000`.
 
     Raises: SettingsError where a port is taken or the data directory is in use.
     """

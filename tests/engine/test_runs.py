@@ -13,11 +13,12 @@ from rivermouth.engine.grace import grace_of
 from rivermouth.engine.run import may_follow
 from rivermouth.errors import BadRequest, NotFound, ProviderUnreachable, RivermouthError, TooLarge, Unavailable
 from rivermouth.events import Delta, MessageSaved, PartStarted, RunEnded
+from rivermouth.messages import fold
 from rivermouth.providers import Finish, ModelRequest, Sink
 from rivermouth.providers.scripted import End, Fail, Hold, Reasoning, ScriptedProvider, Text, Tool, Used
 from rivermouth.pulse import Pulse
 from rivermouth.settings import Agent, Settings
-from rivermouth.stores.event_log import Log
+from rivermouth.stores.event_log import Log, RunLog
 from rivermouth.stores.rows import SqliteRows
 from rivermouth.stores.sqlite_log import SqliteBackend
 from rivermouth.testing.logs import run_started
@@ -426,6 +427,22 @@ def test_recovered_runs_are_counted_as_what_began_and_ended(tmp_path: Path) -> N
         assert type(events[-1]) is RunEnded
         assert len(world.notes.began) == len(world.notes.ended) == 1
         assert world.notes.ended[0].outcome == "interrupted"
+
+    within(story())
+
+
+def test_what_a_crash_cut_off_is_charged_by_what_was_asked_and_what_had_come(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with playing(tmp_path, [*HELLO, Hold()]) as world:
+            run = await world.begin("Where does the river end?", model="tiny")
+            await until(lambda: run.log.committed > 3)
+            left = RunLog(world.log.commits, run.id, list(run.log.events), live=True)
+            await world.runs._recover(left)
+            usage = fold(left.events).usage
+
+            assert usage is not None
+            assert (usage.origin, usage.completion_tokens) == ("estimated", 3)
+            assert usage.prompt_tokens == run.prompt_estimate > 0
 
     within(story())
 

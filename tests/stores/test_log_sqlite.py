@@ -16,6 +16,7 @@ from rivermouth.stores.sqlite_log import SqliteBackend
 from rivermouth.testing.logs import log_of, run_started
 from rivermouth.testing.logs_suite import begin, numbered, opened, seen, written
 from tests.core.waiting import rounds, until, within
+from tests.stores.full_disk import full_disk
 
 
 def in_journal(folder: Path) -> list[Event]:
@@ -103,6 +104,22 @@ def test_a_full_disk_tells_every_watcher_and_refuses_new_runs(tmp_path: Path) ->
         with pytest.raises(Unavailable):
             begin(log, numbered(4))
         await log.close()
+
+    within(story())
+
+
+def test_a_server_that_leaves_while_the_disk_is_full_leaves_all_that_was_committed(tmp_path: Path) -> None:
+    async def story() -> None:
+        log = await opened(SqliteBackend(tmp_path))
+        run = begin(log, numbered(1))
+        await until(lambda: run.committed)
+        with full_disk():
+            await log.close()
+        again = SqliteBackend(tmp_path)
+        left = await again.open()
+        await again.close()
+
+        assert left == {run.run: run.events}
 
     within(story())
 

@@ -2,14 +2,12 @@
 
 import asyncio
 import itertools
-import resource
-import signal
 import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from rivermouth.stores.revisions import newest
 from rivermouth.stores.rows import SqliteRows
 from rivermouth.testing.accounts import credential, user
 from rivermouth.testing.stores import CHECKS, Check, check_store, message, open_turn
+from tests.stores.full_disk import full_disk
 
 
 def maker(tmp_path: Path) -> Callable[[], Awaitable[SqliteRows]]:
@@ -174,18 +173,6 @@ class Still(SystemClock):
 
     def monotonic(self) -> float:
         return self.at
-
-
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """No file of this process can grow, as on a full disk; what SQLite then says is a failed write."""
-    before, heard = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, heard)
 
 
 def test_the_probe_writes_nothing_new_and_fails_where_nothing_can_be_written(tmp_path: Path) -> None:

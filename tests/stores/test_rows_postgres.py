@@ -359,7 +359,11 @@ async def refusal(url: str) -> str:
     return told.value.message
 
 
-def test_what_is_wrong_is_told_with_its_fix_and_without_the_password(postgres_server: Postgres) -> None:
+def test_what_is_wrong_is_told_with_its_fix_and_without_the_password(
+    postgres_server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("PGSSLROOTCERT", raising=False)
     for statement in ("CREATE ROLE guest LOGIN PASSWORD 'hunter2'", "REVOKE CREATE ON SCHEMA public FROM public"):
         postgres_server._client("psql", "-d", "postgres", "-c", statement)
     for name, encoding in (("latin", "LATIN1"), ("theirs", "UTF8")):
@@ -380,6 +384,13 @@ def test_what_is_wrong_is_told_with_its_fix_and_without_the_password(postgres_se
             f"postgresql://nobody:hunter2@{base}/postgres": ("refuses our user or password", "pg_hba.conf"),
             f"postgresql://guest:hunter2@{base}/postgres?sslmode=require": ("no TLS", "sslmode"),
             f"postgresql://guest:hunter2@{base}/postgres?nonsense=1": ("parameter", "take what follows the ?"),
+            f"postgresql://guest:hunter2@{base}/postgres?sslmode=verify-full&sslrootcert={tmp_path}/none": (
+                "sslrootcert=",
+            ),
+            f"postgresql://guest:hunter2@{base}/postgres?sslmode=verify-full": (
+                "no certificate of an authority",
+                "root.crt",
+            ),
             f"postgresql://guest:hun/ter2hunter2@{base}/postgres": ("cannot be understood", "%2F"),
             f"postgresql://guest:12/3hunter2@{base}/postgres": ("the address in DATABASE_URL", "understood", "%2F"),
             f"postgresql://guest:12#3hunter2@{base}/postgres": ("the address in DATABASE_URL",),

@@ -228,5 +228,7 @@ def test_an_answer_past_its_retention_time_is_gone_but_its_message_is_not(servin
         address = f"{world.url}/streams/{stream.run}"
         assert eventually(lambda: world.http.get(address).status_code == 410)
         body = world.http.get(address).json()
+        stops = [world.http.delete(address), world.http.post(f"{address}/stop")]
 
+        assert [(stop.status_code, stop.json()) for stop in stops] == [(410, body)] * 2
         assert world.http.get(world.url + body["message"]).json()["messages"] == 2

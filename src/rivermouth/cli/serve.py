@@ -28,7 +28,7 @@ from rivermouth.engine.auth import Auth
 from rivermouth.errors import RivermouthError
 from rivermouth.providers import Provider
 from rivermouth.pulse import Pulse
-from rivermouth.server import serve
+from rivermouth.server import heeds_hangup, serve
 from rivermouth.settings import Settings
 
 
@@ -53,7 +53,7 @@ def command(config: Path | None, **values: Any) -> int | None:
     check_provider(settings)
     check_ports(settings)
     # While it serves, the server hears these itself; before and after, what is open must still be closed.
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if heeds_hangup() else [])):
         signal.signal(number, lambda *_: sys.exit(0))
     say = Console(highlight=False, soft_wrap=True, markup=False)
     say.print(f"Rivermouth {rivermouth.__version__} is starting ...")

@@ -71,6 +71,7 @@ class StreamsDoor:
         log = await self._readable(request, run_id)
         if log.started.owner not in await self._owners(request, log):
             raise no_such_run()
+        refuse_if_forgotten(log)
         log, already = await self._runs.stop(run_id)
         body = to_json({"stream_id": run_id, "state": log.state, "already": already})
         await answer(request, send, Answer(200, {}, body))

@@ -15,15 +15,16 @@ from rivermouth.clock import Clock
 from rivermouth.engine.agents import agent_for, model_name, refuse_files
 from rivermouth.engine.answers import Answers
 from rivermouth.engine.auth import Principal
+from rivermouth.engine.context import estimate
 from rivermouth.engine.elsewhere import Elsewhere
 from rivermouth.engine.grace import Grace
 from rivermouth.engine.once import Claims, Place
 from rivermouth.engine.playing import INTERRUPTED, Player
 from rivermouth.engine.run import Observer, Run, no_such_run
 from rivermouth.engine.turn import closing
-from rivermouth.errors import Interrupted, Unauthenticated, Unavailable, problem_of
+from rivermouth.errors import Interrupted, RivermouthError, Unauthenticated, Unavailable, problem_of
 from rivermouth.events import Outcome, RunStarted
-from rivermouth.messages import ChatRequest
+from rivermouth.messages import ChatRequest, Message
 from rivermouth.providers import Provider
 from rivermouth.settings import Agent, Settings
 from rivermouth.stores import Rows, StoredMessage, Taken
@@ -35,6 +36,8 @@ logger = structlog.get_logger("rivermouth.runs")
 
 PATIENCE = 2.0
 """Leases for which a stop waits for another replica."""
+GLANCE = 1.0
+"""Seconds for which the end of a run waits for a number that it could do without."""
 
 
 class Runs:
@@ -203,10 +206,26 @@ class Runs:
             await self.answers.recover(log)
             return
         self._observer.run_began(log.started)
-        for event in closing(log.events, self._clock.now()):
+        prompt = await self._prompt_estimate(log.started)
+        for event in closing(log.events, self._clock.now(), estimated_prompt=prompt, model=log.started.model):
             log.append(event)
         await self._player.end(log, "interrupted", problem_of(Interrupted(INTERRUPTED)))
         await _committed_end(log)
+
+    async def _prompt_estimate(self, started: RunStarted) -> int:
+        """Tokens that the model was given to read, as far as the conversation tells; 0 where it cannot be read at once."""
+        try:
+            async with asyncio.timeout(GLANCE):
+                said = await self._rows.messages((started.owner,), started.dialect, started.conversation)
+        except (RivermouthError, TimeoutError):
+            return 0
+        agent = self._settings.agents.get(started.agent)
+        asked = [Message("system", agent.instructions)] if agent is not None and agent.instructions else []
+        for message in said[-self._settings.runs.history_messages :]:
+            asked.append(Message(message.role, message.text))
+            if message.id == started.user_message:
+                break
+        return estimate(asked)
 
     async def drain(self, seconds: float) -> None:
         """Take no new runs; let the live ones finish for so long, then end the rest `interrupted`."""

@@ -139,7 +139,7 @@ class Turn:
         return UsageCounted(at, estimated_prompt, self._deltas, "estimated", model)
 
 
-def closing(events: Sequence[Event], at: float) -> list[Event]:
+def closing(events: Sequence[Event], at: float, *, estimated_prompt: int, model: str) -> list[Event]:
     """What a log that broke off needs before its `RunEnded`: its open part or tool call closed, its usage estimated."""
     part, tool, counted, deltas, steps = False, None, False, 0, dict[str, float]()
     for event in events:
@@ -167,5 +167,5 @@ def closing(events: Sequence[Event], at: float) -> list[Event]:
         end.append(ToolReturned(at, tool.id, tool.name, None, "interrupted", (at - tool.at) * 1000))
     if not counted:
         end += [StepEnded(at, name, (at - began) * 1000) for name, began in steps.items()]
-        end.append(UsageCounted(at, 0, deltas, "estimated"))
+        end.append(UsageCounted(at, estimated_prompt, deltas, "estimated", model))
     return end

@@ -252,8 +252,12 @@ async def _connect(url: str, patience: float) -> Any:
     about_us = {"application_name": "rivermouth"}
     try:
         connection = await asyncpg.connect(_dsn(url), timeout=patience, server_settings=about_us)
-    except ValueError:
-        raise Unsuitable("address") from None  # its words may hold a part of the password
+    except (ValueError, FileNotFoundError) as error:
+        if isinstance(error, FileNotFoundError) and "sslrootcert=" not in url:
+            raise  # the socket of a server that does not run
+        # Its own words may hold a part of the password.
+        authority = isinstance(error, FileNotFoundError) or "root certificate file" in str(error)
+        raise Unsuitable("no authority" if authority else "address") from None
     await connection.execute(_SETUP.format(limit=int(patience * 1000)), timeout=patience)
     return connection
 

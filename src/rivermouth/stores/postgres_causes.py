@@ -24,6 +24,7 @@ Kind = Literal[
     "contended",
     "no tls",
     "untrusted",
+    "no authority",
     "address",
     "parameter",
     "foreign",
@@ -48,6 +49,7 @@ WORDS: dict[Kind, str] = {
     "contended": "too much changes at once",
     "no tls": "it offers no TLS",
     "untrusted": "its certificate is not to be trusted",
+    "no authority": "there is no certificate of an authority to check its own against",
     "address": "its address cannot be understood",
     "parameter": "it does not know a parameter of its address",
     "foreign": "the database holds tables of another program",
@@ -70,6 +72,8 @@ MEND: dict[Kind, str] = {
     "contended": "try again",
     "no tls": "turn TLS on in it, or take sslmode out of DATABASE_URL",
     "untrusted": "give the authority's certificate with ?sslrootcert=FILE in DATABASE_URL",
+    "no authority": "name the authority's certificate with ?sslrootcert=FILE in DATABASE_URL; without it, it is "
+    "~/.postgresql/root.crt",
     "address": "it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE, where a character such as / ? # @ or : in the password is "
     "written as %2F, %3F, %23, %40 or %3A",
     "parameter": "take what follows the ? out of DATABASE_URL",

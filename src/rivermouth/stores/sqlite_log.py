@@ -199,11 +199,12 @@ class SqliteBackend:
                 self._loop.call_soon(self._trim)
 
     def _checkpoint(self) -> None:
-        checkpointer = sqlite3.connect(self._folder / "journal.db")
-        try:
+        # One that fails, on a full disk, is made up for by the next, or by the next start.
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(self._folder / "journal.db")) as checkpointer,
+        ):
             checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        finally:
-            checkpointer.close()
 
 
 def _record_of(events: list[Event]) -> tuple[str, float, bytes, bytes]:
