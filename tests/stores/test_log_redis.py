@@ -366,6 +366,31 @@ def test_a_full_redis_is_told_in_plain_words(own: Redis) -> None:
     within(story())
 
 
+def test_a_full_redis_is_told_to_whoever_asks_whether_the_server_is_ready(own: Redis) -> None:
+    async def story() -> None:
+        async with replica(own.url) as one:
+            await one.backend.probe()
+            await told(own.url, "CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "noeviction")
+            with pytest.raises(Unavailable) as full:
+                await one.backend.probe()
+            await told(own.url, "CONFIG", "SET", "maxmemory", "0")
+            await one.backend.probe()
+
+            assert "its memory is full" in full.value.message
+
+    within(story())
+
+
+def test_connections_that_were_cut_while_nobody_used_them_do_not_make_a_server_unready(own: Redis) -> None:
+    async def story() -> None:
+        async with replica(own.url) as one:
+            await one.backend.probe()
+            await told(own.url, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await one.backend.probe()
+
+    within(story())
+
+
 def test_a_redis_that_cannot_be_reached_at_the_start_is_named(tmp_path: Path) -> None:
     async def story() -> None:
         log = Replica("redis://:geheim@127.0.0.1:1/0")

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import structlog
+from redis import exceptions
 
 from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunStarted
@@ -35,6 +36,8 @@ LOOKS = 5
 """Times a run is looked for that is on its way from a journal into a record."""
 PAGE = 500
 """Entries of a dead replica's journal in one answer."""
+PROBE_MS = 60_000
+"""How long the trace of a probe stays."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -144,9 +147,12 @@ class RedisBackend:
         """Nothing to do: records expire by themselves."""
 
     async def probe(self) -> None:
-        """Raises: Unavailable where Redis cannot be used, saying why."""
+        """Raises: Unavailable where Redis cannot be used, saying why. It is written to: a full one answers a ping."""
         async with answering(within=self._timeout):
-            await self._redis.ping()
+            try:
+                await self._write_something()
+            except exceptions.ConnectionError:  # an idle connection that was cut tells so at its next use
+                await self._write_something()
 
     async def close(self) -> None:
         """Finish the records, and go: what is not over is left to be taken over at once."""
@@ -162,6 +168,9 @@ class RedisBackend:
         await self._follower.close()
         await self.replicas.close()
         await self._disconnect()
+
+    async def _write_something(self) -> None:
+        await self._redis.set(f"{self._prefix}probe", 1, px=PROBE_MS)
 
     async def _disconnect(self) -> None:
         await self._commits.close()

@@ -11,6 +11,7 @@ Keys, all behind one prefix:
     latest:ROW         the run that began last in the conversation of that row
     run:RUN head:RUN   a finished run, and its first event, which is kept longer
     stop:RUN           somebody has asked for the run to be stopped
+    probe              whoever is asked whether it is ready has written this
     viewing:RUN        hash: replica → until when it has viewers of the run, in milliseconds by the clock of Redis
 """
 
