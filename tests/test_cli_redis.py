@@ -59,8 +59,20 @@ def test_a_redis_in_order_is_told_with_its_version_and_speed(server: Redis, doct
 
     assert code == 0
     assert re.fullmatch(rf"[7-9]\.\S+ at {server.url} answers, a write takes [\d.]+ ms", found["✓ Redis"])
-    assert found["✓ Redis keeps"] == "every write in its append-only file"
+    assert found["✓ Redis keeps"] == "every write in its append-only file, which is on the disk within a second"
     assert "✓ Redis drops" in found
+
+
+def test_when_the_file_is_on_the_disk_is_told_where_redis_says_so():
+    assert "half a minute" in findings(appendfsync="no")["Redis keeps"][1]
+    assert findings()["Redis keeps"] == (True, "every write in its append-only file")
+
+
+def test_a_database_number_that_there_is_not_is_told_as_that(server: Redis, doctor):
+    code, _, found = doctor(f"redis://127.0.0.1:{server.port}/99")
+
+    assert code == 1
+    assert "a smaller database number" in found["✗ Redis"]
 
 
 def test_its_password_is_never_shown(secured: str, doctor):

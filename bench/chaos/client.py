@@ -66,6 +66,8 @@ class Client:
         self.notes: list[str] = []
         """What was odd on the way, for whoever looks into a violation."""
         self._read = b""
+        self.asked_again = 0
+        """Times its question was sent again, with its key."""
         self._knows_failure = False
         self.persists = chance.random() < 0.5
         """Whether it comes back also where it was told that the log has failed."""
@@ -116,6 +118,7 @@ class Client:
             if not self.key or clock.time() > until:
                 return self._refused(why)
             self._note(why)
+            self.asked_again += 1
             await asyncio.sleep(PAUSE)
 
     def _refused(self, why: str) -> None:
@@ -141,6 +144,7 @@ class Client:
         if self.form.json:
             self.notes.append("the body ended in order, without a last frame")
             return False
+        self._note(f"ended in order after {len(self._read)} bytes")
         self.ended = "silent"
         return True
 

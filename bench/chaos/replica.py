@@ -48,14 +48,16 @@ class Replica:
             )  # fmt: skip
 
     async def answers(self) -> None:
-        """Returns once it does."""
+        """Returns once it does. One that ends by itself is started again, as a service manager would: it cannot start while its
+        database is away."""
         clock = asyncio.get_running_loop()
         until = clock.time() + START_SECONDS
         while not await self._is_up():
             assert self._process is not None
             told = self.log.read_text("utf-8", "replace")[-2000:]
-            assert self._process.poll() is None, f"the replica ended by itself: {told}"
             assert clock.time() < until, f"the replica does not answer: {told}"
+            if self._process.poll() is not None:
+                self.spawn()
             await asyncio.sleep(0.02)
 
     def kill(self) -> None:

@@ -170,10 +170,17 @@ def _compared_with_messages(client: Client, messages: list[Stored]) -> list[str]
 
 
 def _paid_twice(site: Site, clients: Iterable[Client]) -> list[str]:
-    """The provider may ask again where the first call failed before its first word, so those do not count."""
-    asked = {client.question.text() for client in clients if client.question.words or not client.question.breaks}
+    """The provider may ask again where the first call failed before its first word, so those do not count. A question that was
+    sent again with its key may be asked once more: an answer that was cut off before its first word gives way."""
+    allowed = Counter[str]()
+    for client in clients:
+        if client.question.words or not client.question.breaks:
+            said = client.question.text()
+            allowed[said] = max(allowed[said], 1 + bool(client.asked_again))
     return [
-        f"the model was asked {site.model.asked[said]} times: {said}" for said in asked if site.model.asked[said] > 1
+        f"the model was asked {site.model.asked[said]} times: {said}"
+        for said, times in allowed.items()
+        if site.model.asked[said] > times
     ]
 
 

@@ -22,6 +22,11 @@ LEAST_VERSION = 7
 WRITES = 9
 SLOW = 0.02
 """Seconds for a write from which on clients see it: so much later comes every piece of every answer."""
+WRITTEN = {
+    "always": ", which is on the disk before it answers",
+    "everysec": ", which is on the disk within a second",
+    "no": ", which the system puts on the disk when it likes (appendfsync no): a power cut may take half a minute",
+}
 Facts = dict[str, Any]
 
 
@@ -52,7 +57,8 @@ def judged(facts: Facts, seconds: float, where: str) -> Iterator[Finding]:
 def _kept(facts: Facts) -> Finding:
     name = "Redis keeps"
     if facts.get("aof_enabled"):
-        return Finding(name, True, "every write in its append-only file")
+        when = WRITTEN.get(str(facts.get("appendfsync")), "")
+        return Finding(name, True, f"every write in its append-only file{when}")
     lost = "nothing over its end: answers under way break then, and finished ones can no longer be replayed"
     return Finding(
         name, False, lost, "set `appendonly yes` in its redis.conf, and `redis-cli config set appendonly yes`"
@@ -76,9 +82,17 @@ async def _ask(url: str, timeout: float) -> tuple[Facts, float]:
     redis = connect(url, timeout=timeout)
     try:
         async with answering(within=timeout):
-            return await redis.info(), await _write_seconds(redis)
+            return await redis.info() | await _told_by_config(redis), await _write_seconds(redis)
     finally:
         await redis.aclose()
+
+
+async def _told_by_config(redis: Redis) -> Facts:
+    """What `INFO` does not tell; nothing where a hosted Redis keeps it to itself."""
+    try:
+        return {str(name): value for name, value in (await redis.config_get("appendfsync")).items()}
+    except exceptions.ResponseError:
+        return {}
 
 
 async def _write_seconds(redis: Redis) -> float:
@@ -100,6 +114,8 @@ def _mend(cause: BaseException | None) -> str:
         return "set REDIS_URL to the primary"
     if isinstance(cause, exceptions.OutOfMemoryError):
         return "give it more memory, or answers a shorter runs.retention"
+    if "DB index" in str(cause):
+        return "put a smaller database number at the end of REDIS_URL; Redis has 16 of them as it comes, from 0"
     return "start a Redis 7 there, or set REDIS_URL to where one is; one process alone needs none"
 
 
