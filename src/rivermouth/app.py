@@ -42,6 +42,8 @@ from rivermouth.stores.redis_client import connect
 from rivermouth.stores.redis_limits import SharedWindows
 from rivermouth.stores.redis_log import RedisBackend
 from rivermouth.stores.sqlite_log import SqliteBackend
+from rivermouth.tools import Toolbox
+from rivermouth.tools._toolbox import open_toolbox
 
 logger = structlog.get_logger("rivermouth.app")
 
@@ -110,10 +112,12 @@ async def build(
     provider: Provider | None = None,
     opener: Opener | None = None,
     metrics: Metrics | None = None,
+    toolbox: Toolbox | None = None,
 ) -> AsyncIterator[App]:
     """Open everything in the order it depends on, give out the app, and close in the opposite order.
 
     The data directory is there, and the caller holds it (`server.hold`). opener: opens the provider where none is given.
+    toolbox: in place of the tools that there are with these settings.
     """
     clock, folder, metrics = clock or SystemClock(), settings.data_dir, metrics or Metrics()
     async with AsyncExitStack() as stack:
@@ -130,6 +134,8 @@ async def build(
         stack.push_async_callback(log.close)
         secret = await signing_secret(settings, rows)
         auth = Auth(rows, clock, settings.auth, secret)
+        toolbox = toolbox or await open_toolbox(settings, clock)
+        stack.push_async_callback(toolbox.close)
         limiter = Limiter(settings.limits, rows, clock, _shared_windows(settings, stack))
         runs = Runs(
             settings=settings,
@@ -139,6 +145,7 @@ async def build(
             clock=clock,
             observer=Accounts(metrics, settings),
             replicas=redis.replicas if redis is not None else None,
+            toolbox=toolbox,
         )
         log.on_failure = runs.log_failed
         await runs.recover(unfinished)

@@ -43,7 +43,7 @@ __all__ = ["AGENTS", "SYSTEMS", "Settings", "SettingsError", "listener", "load_s
 
 
 class Agent(Section):
-    """A named way to answer: instructions, model, temperature, limits."""
+    """A named way to answer: instructions, model, temperature, limits, tools."""
 
     name: str = Field("", description="What people see; the agent's key where empty.")
     description: str = Field("", description="One line for lists of agents.")
@@ -51,6 +51,8 @@ class Agent(Section):
     model: str | None = Field(None, description="The model to ask; the provider's default where none.")
     temperature: float | None = Field(None, ge=0, le=2, description="From 0 to 2; the model's own where none.")
     max_tokens: Count | None = Field(None, description="The most tokens an answer may take.")
+    tools: tuple[str, ...] = Field((), description="Tools it may call, by name; `files.*` is all that begin so.")
+    steps: Count = Field(8, description="Times that it may call tools before it must answer with what it has.")
     anonymous: bool = Field(True, description="Whether callers without a credential may use it.")
 
 

@@ -22,6 +22,7 @@ from rivermouth.stores import Rows, StoredMessage
 from rivermouth.stores.event_log import Backend, Log
 from rivermouth.stores.memory_log import MemoryBackend
 from rivermouth.stores.rows import SqliteRows
+from rivermouth.tools import Toolbox
 
 ANN = Principal(
     id="ann",
@@ -79,7 +80,13 @@ class Engine:
 
 
 def engine(
-    folder: Path, *, log: Log, rows: Rows, provider: Provider | None = None, settings: Settings | None = None
+    folder: Path,
+    *,
+    log: Log,
+    rows: Rows,
+    provider: Provider | None = None,
+    settings: Settings | None = None,
+    toolbox: Toolbox | None = None,
 ) -> Engine:
     """An engine over a log and rows that are open."""
     notes = Notes()
@@ -91,6 +98,7 @@ def engine(
         provider=provider,
         clock=SystemClock(),
         observer=notes,
+        toolbox=toolbox,
     )
     log.on_failure = runs.log_failed
     return Engine(runs, log, rows, provider, notes)
@@ -104,6 +112,7 @@ async def playing(
     backend: Backend | None = None,
     rows: Callable[[SqliteRows], Rows] = lambda rows: rows,
     settings: Settings | None = None,
+    toolbox: Toolbox | None = None,
     **more: Any,
 ) -> AsyncIterator[Engine]:
     """An engine that is shut down as the server's is; afterwards nothing may be left of any run."""
@@ -111,12 +120,14 @@ async def playing(
     real = SqliteRows(folder / "rows.db", SystemClock())
     log = Log(backend or MemoryBackend(), Pulse(0.001))
     await log.open()
-    world = engine(folder, log=log, rows=rows(real), provider=provider, settings=settings)
+    world = engine(folder, log=log, rows=rows(real), provider=provider, settings=settings, toolbox=toolbox)
     try:
         yield world
         await world.runs.drain(0.0)
         assert not world.runs.live
-        left = {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith(("run ", "call "))}
+        left = {
+            task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith(("run ", "call ", "tool "))
+        }
         assert not left
     finally:
         await log.close()

@@ -40,7 +40,11 @@ async def model_messages(
 
 def estimate(messages: Sequence[Message]) -> int:
     """Tokens, as many as prose takes: three bytes a token and eight for each message's frame."""
-    return sum(len(message.content.encode("utf-8", "replace")) // 3 + 8 for message in messages)
+    return sum(len(message.content.encode("utf-8", "replace")) // 3 + 8 + _calls(message) for message in messages)
+
+
+def _calls(message: Message) -> int:
+    return sum(len(call.arguments) // 3 + 8 for call in message.tool_calls) if message.tool_calls else 0
 
 
 def most(messages: Sequence[Message]) -> int:

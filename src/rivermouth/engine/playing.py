@@ -12,6 +12,7 @@ from rivermouth.engine.answers import Answers, is_worth_saving
 from rivermouth.engine.context import estimate, model_messages
 from rivermouth.engine.run import Observer, Run
 from rivermouth.engine.turn import Turn
+from rivermouth.engine.workbench import Workbench
 from rivermouth.errors import Internal, Interrupted, Problem, RivermouthError, problem_of
 from rivermouth.events import MessageSaved, Outcome, RunEnded
 from rivermouth.messages import ChatRequest, Message, fold
@@ -30,8 +31,11 @@ DEAF_SECONDS = 1.0
 class Player:
     """Asks the model for every run of this process."""
 
-    def __init__(self, *, answers: Answers, provider: Provider, clock: Clock, observer: Observer) -> None:
+    def __init__(
+        self, *, answers: Answers, provider: Provider, clock: Clock, observer: Observer, bench: Workbench
+    ) -> None:
         self._answers, self._provider, self._clock, self._observer = answers, provider, clock, observer
+        self._bench = bench
         self._left_behind: set[asyncio.Task[Finish]] = set()
 
     async def play(self, run: Run, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> None:
@@ -93,7 +97,10 @@ class Player:
         messages = await self._messages(request, agent, history)
         run.prompt_estimate = estimate(messages)
         await run.log.begun()  # else what the model says could be paid for, and belong to a run that a crash has taken
-        return await self._provider.stream(model_request(run.log.started, request, agent, messages), turn)
+        asked = model_request(run.log.started, request, agent, messages)
+        if agent.tools:
+            return await self._bench.answer(run, turn, asked, agent)
+        return await self._provider.stream(asked, turn)
 
     async def _messages(self, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> list[Message]:
         return await model_messages(

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Protocol
 
+from rivermouth.engine.approvals import Approvals
 from rivermouth.engine.grace import Grace
 from rivermouth.errors import NotFound
 from rivermouth.events import Outcome, RunStarted
@@ -28,11 +29,13 @@ class Observer(Protocol):
 
 
 class Run:
-    """A live run of this process."""
+    """A live run of this process. owners: the ids of whoever asked, whose files its tools may look into."""
 
-    def __init__(self, log: RunLog, grace: Grace) -> None:
+    def __init__(self, log: RunLog, grace: Grace, owners: tuple[str, ...] = ()) -> None:
         self.log = log
         self.grace = grace
+        self.owners = owners
+        self.approvals = Approvals()
         self.answered = asyncio.Event()
         """Set once the model has accepted the call, or the run has ended."""
         self.viewers = 0

@@ -22,6 +22,7 @@ from rivermouth.engine.once import Claims, Place
 from rivermouth.engine.playing import INTERRUPTED, Player
 from rivermouth.engine.run import Observer, Run, no_such_run
 from rivermouth.engine.turn import closing
+from rivermouth.engine.workbench import Workbench
 from rivermouth.errors import Interrupted, RivermouthError, Unauthenticated, Unavailable, problem_of
 from rivermouth.events import Outcome, RunStarted
 from rivermouth.messages import ChatRequest, Message
@@ -31,6 +32,7 @@ from rivermouth.stores import Rows, StoredMessage, Taken
 from rivermouth.stores import Turn as Opened
 from rivermouth.stores.event_log import Log, RunLog
 from rivermouth.stores.replicas import Replicas
+from rivermouth.tools import Toolbox
 
 logger = structlog.get_logger("rivermouth.runs")
 
@@ -53,11 +55,13 @@ class Runs:
         clock: Clock,
         observer: Observer,
         replicas: Replicas | None = None,
+        toolbox: Toolbox | None = None,
     ) -> None:
         self._settings, self._log, self._rows = settings, log, rows
         self._clock, self._observer = clock, observer
         self.answers = Answers(rows, log, observer.answers_wait)
-        self._player = Player(answers=self.answers, provider=provider, clock=clock, observer=observer)
+        bench = Workbench(toolbox, provider, clock)
+        self._player = Player(answers=self.answers, provider=provider, clock=clock, observer=observer, bench=bench)
         self.claims = Claims(rows, log, clock, settings.runs.retention)
         self.live: dict[str, Run] = {}
         self.draining = False
@@ -124,7 +128,7 @@ class Runs:
             options=request.options,
             conversation_row=turn.conversation.id,
         )
-        run = self.live[started.run] = Run(self._log.start(started), grace)
+        run = self.live[started.run] = Run(self._log.start(started), grace, principal.owners)
         self._observer.run_began(started)
         work = self._play(run, request, agent, turn.history)
         run.task = asyncio.create_task(work, name=f"run {started.run}")

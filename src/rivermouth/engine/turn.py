@@ -1,12 +1,18 @@
 """One answer in the making: a model's deltas in, events that keep the grammar out.
 
-`Turn` is the provider's sink. It is a synchronous state machine over the run's log; `play` is the asynchronous part, which
-only calls the model, waits for its end and closes the log's sentence.
+`Turn` is the provider's sink. It is a synchronous state machine over the run's log. `playing` and `tooling` are the
+asynchronous part: they call the model, wait for its end, run the tools that it asks for, ask again, and close the sentence.
+
+    text | reasoning | tool_call | usage …     one ask of the model
+    take_calls · (called · returned)* · text | reasoning …     the next
+    close
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
+from rivermouth.engine.calls import Calls
 from rivermouth.events import (
     AnswerEnded,
     Delta,
@@ -15,6 +21,7 @@ from rivermouth.events import (
     Kind,
     PartEnded,
     PartStarted,
+    Source,
     SourcesFound,
     StepEnded,
     StepStarted,
@@ -22,10 +29,15 @@ from rivermouth.events import (
     ToolReturned,
     UsageCounted,
 )
+from rivermouth.messages import ToolCall
 
 
 class Appendable(Protocol):
     """The part of a run's log that a turn writes to."""
+
+    @property
+    def events(self) -> list[Event]:
+        """All events so far."""
 
     def append(self, event: Event) -> None:
         """Add the next event."""
@@ -35,6 +47,7 @@ class Appendable(Protocol):
 
 
 MOST_TOKENS = 2**53
+STOPPED = "stopped before it was done"
 
 
 def _unheard(_: Event) -> None:
@@ -51,13 +64,22 @@ class Turn:
         self._append: Callable[[Event], None] = log.append
         self._part: Kind | None = None
         self._answering_since: float | None = None
+        self._step: StepStarted | None = None
         self._reported: tuple[int, int] | None = None
         self._deltas = 0
-        self._calls: dict[int, tuple[str, str, list[str]]] = {}
+        self._before = (0, 0)
+        self._all_reported = True
+        self._idle = False
+        self._ask_began = len(log.events)
+        self._calls = Calls()
+        self._open_call: ToolCalled | None = None
+        self.asks = 0
+        """Asks of the model that are over, of those that have called tools."""
         self.first_token_at: float | None = None
 
     def answered(self) -> None:
         """The model has accepted the call."""
+        self._idle = False
         self._on_answer()
 
     def text(self, delta: str) -> None:
@@ -84,10 +106,8 @@ class Turn:
         self._deltas += 1
 
     def tool_call(self, index: int, id: str | None, name: str | None, arguments: str) -> None:
-        """A piece of a call; calls are told when the answer ends, whole."""
-        known_id, known_name, pieces = self._calls.setdefault(index, (id or f"call_{index}", name or "", []))
-        self._calls[index] = (known_id, known_name or name or "", pieces)
-        pieces.append(arguments)
+        """A piece of a call; calls are told when the model has ended, whole."""
+        self._calls.add(index, id, name, arguments)
 
     def usage(self, prompt_tokens: int, completion_tokens: int) -> None:
         """The provider's own count, unless it cannot be one: a negative number, or one that no database holds."""
@@ -102,17 +122,84 @@ class Turn:
             self._append(StepEnded(at, "searching", 0.0))
         self._append(SourcesFound(at, []))
 
+    def said(self) -> str:
+        """The text of the ask that is under way, or has just ended."""
+        return text_of(self._log.events[self._ask_began :])
+
+    def take_calls(self, estimated_prompt: int) -> list[ToolCall]:
+        """The calls that the model has made in the ask that has ended; where there are any, another ask will follow.
+
+        estimated_prompt: tokens of that ask's prompt, where the provider did not count.
+        """
+        if not self._calls:
+            return []
+        at = self._now()
+        self._close_part(at)
+        self._end_answering(at)
+        self._before = self._total(estimated_prompt)
+        self._all_reported = self._all_reported and self._reported is not None
+        self._reported, self._deltas, self._idle = None, 0, True
+        self.asks += 1
+        return self._calls.take()
+
+    def called(self, call: ToolCall, *, confirm: bool = False) -> None:
+        """Tell of a call. Until it has returned, nothing else may be told."""
+        self._open_call = ToolCalled(self._now(), call.id, call.name, call.arguments, confirm)
+        self._append(self._open_call)
+        self._log.hurry()
+
+    def returned(self, output: str | None, error: str | None, elapsed_ms: float) -> None:
+        """Tell how the open call went. output: JSON text."""
+        call, self._open_call = self._open_call, None
+        assert call is not None, "a call that was never told of has returned"
+        self._append(ToolReturned(self._now(), call.id, call.name, output, error, elapsed_ms))
+        self._ask_began = len(self._log.events)
+
+    def found(self, sources: list[Source]) -> None:
+        """Tell of passages that the answer may cite."""
+        self._append(SourcesFound(self._now(), sources))
+
+    def spend(self, usage: UsageCounted) -> None:
+        """Count what was asked of a model beside this answer, for its sake."""
+        self._before = (self._before[0] + usage.prompt_tokens, self._before[1] + usage.completion_tokens)
+        self._all_reported = self._all_reported and usage.origin == "reported"
+
+    @contextmanager
+    def step(self, name: str, detail: dict[str, Any] | None = None) -> Iterator[None]:
+        """While inside, work of that kind goes on. One at a time."""
+        self._begin_step(name, detail or {})
+        yield
+        # Not where an error or a stop leads out: `close` ends it, behind what else is open.
+        self._end_step(self._now())
+
     def close(self, finish_reason: FinishReason, *, estimated_prompt: int, model: str) -> None:
         """Close what is open, count the usage and end the answer; what the provider says after that is not heard."""
         at = self._now()
         self._close_part(at)
-        if self._answering_since is not None:
-            self._append(StepEnded(at, "answering", (at - self._answering_since) * 1000))
-            self._answering_since = None
-        self._refuse_tools(at)
+        if self._open_call is not None:
+            self.returned(None, STOPPED, (at - self._open_call.at) * 1000)
+        self._end_step(at)
+        self._end_answering(at)
+        if finish_reason != "stopped":
+            self._refuse_tools(at)
         self._append(self._usage(at, estimated_prompt, model))
         self._append(AnswerEnded(at, finish_reason))
         self._append = _unheard
+
+    def _begin_step(self, name: str, detail: dict[str, Any]) -> None:
+        if self._steps:
+            self._step = StepStarted(self._now(), name, detail)
+            self._append(self._step)
+
+    def _end_step(self, at: float) -> None:
+        if self._step is not None:
+            self._append(StepEnded(at, self._step.name, (at - self._step.at) * 1000))
+            self._step = None
+
+    def _end_answering(self, at: float) -> None:
+        if self._answering_since is not None:
+            self._append(StepEnded(at, "answering", (at - self._answering_since) * 1000))
+            self._answering_since = None
 
     def _open(self, kind: Kind, at: float) -> None:
         self._close_part(at)
@@ -128,15 +215,33 @@ class Turn:
             self._part = None
 
     def _refuse_tools(self, at: float) -> None:
-        """No agent has tools and no request offers any, so a model that calls one all the same is told of nobody's answer."""
-        for id, name, pieces in self._calls.values():
-            self._append(ToolCalled(at, id, name, "".join(pieces)))
-            self._append(ToolReturned(at, id, name, None, f"there is no tool named {name!r}", 0.0))
+        """A model that calls a tool where none was offered is told of nobody's answer."""
+        for call in self._calls.take():
+            self._append(ToolCalled(at, call.id, call.name, call.arguments))
+            self._append(ToolReturned(at, call.id, call.name, None, f"there is no tool named {call.name!r}", 0.0))
 
     def _usage(self, at: float, estimated_prompt: int, model: str) -> UsageCounted:
-        if self._reported is not None:
-            return UsageCounted(at, *self._reported, "reported", model)
-        return UsageCounted(at, estimated_prompt, self._deltas, "estimated", model)
+        """All asks together: reported, where each of them was."""
+        reported = self._all_reported and (self._idle or self._reported is not None)
+        return UsageCounted(at, *self._total(estimated_prompt), "reported" if reported else "estimated", model)
+
+    def _total(self, estimated_prompt: int) -> tuple[int, int]:
+        if self._idle:  # the next ask has not begun, so nothing is spent on it
+            return self._before
+        prompt, completion = self._reported or (estimated_prompt, self._deltas)
+        return min(MOST_TOKENS - 1, self._before[0] + prompt), min(MOST_TOKENS - 1, self._before[1] + completion)
+
+
+def text_of(events: Iterable[Event]) -> str:
+    """The text, without the reasoning, that these events tell."""
+    pieces: list[str] = []
+    speaking = False
+    for event in events:
+        if type(event) is PartStarted:
+            speaking = event.kind == "text"
+        elif type(event) is Delta and speaking:
+            pieces.append(event.text)
+    return "".join(pieces)
 
 
 def closing(events: Sequence[Event], at: float, *, estimated_prompt: int, model: str) -> list[Event]:

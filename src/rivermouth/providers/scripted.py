@@ -2,8 +2,8 @@
 
 `model.url` is `scripted:` alone, which says the last message again word by word, or `scripted:<file>` with a JSON list such as
 `[{"do": "text", "text": "Hello"}, {"do": "wait", "seconds": 0.1}, {"do": "finish"}]`. In code, a script may be a function of
-the request. A `finish` with the reason `tool_calls` in the middle ends one call of the model; what stands behind it is said
-once the results of those tools are there.
+the request. A `finish` with the reason `tool_calls` in the middle of a list ends one call of the model; what stands behind it
+is said once the results of those tools are there.
 """
 
 import asyncio
@@ -160,10 +160,10 @@ class ScriptedProvider:
         if self._closed:
             raise ProviderUnreachable("the scripted provider is closed")
         self.requests.append(request)
-        script = self._script(request) if callable(self._script) else self._script
+        script = self._script(request) if callable(self._script) else round_of(self._script, request.messages)
         self.active += 1
         try:
-            return Finish(await self._play(round_of(script, request.messages), sink), self._name)
+            return Finish(await self._play(script, sink), self._name)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise

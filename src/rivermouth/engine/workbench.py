@@ -1,0 +1,65 @@
+"""Which tools an answer has: what its agent names, what there is, and what its model takes."""
+
+import structlog
+
+from rivermouth.clock import Clock
+from rivermouth.engine.calling import Caller
+from rivermouth.engine.run import Run
+from rivermouth.engine.tooling import Hands, ToolLoop
+from rivermouth.engine.turn import Turn
+from rivermouth.errors import NotFound
+from rivermouth.events import Source
+from rivermouth.providers import Finish, ModelRequest, Provider, ToolsRefused
+from rivermouth.settings import Agent
+from rivermouth.tools import Asker, Tool, Toolbox
+
+logger = structlog.get_logger("rivermouth.tools")
+
+
+class Workbench:
+    """The tools of this process, and the models that take none."""
+
+    def __init__(self, toolbox: Toolbox | None, provider: Provider, clock: Clock) -> None:
+        self._toolbox, self._provider = toolbox, provider
+        self._caller = Caller(clock.monotonic)
+        self._toolless: set[str] = set()
+        """Models that have refused a request with tools and taken the same one without."""
+
+    async def answer(self, run: Run, turn: Turn, request: ModelRequest, agent: Agent) -> Finish:
+        """An answer in which the agent's tools may be called. A model that takes none answers without them."""
+        tools = self._tools_of(agent, request.model)
+        if tools:
+            try:
+                return await ToolLoop(self._provider, turn, tools, self._hands(run)).answer(request, agent.steps)
+            except ToolsRefused:
+                if turn.asks:
+                    raise
+        finish = await self._provider.stream(request, turn)
+        if tools:
+            self._remember(request.model)
+        return finish
+
+    def _tools_of(self, agent: Agent, model: str) -> list[Tool]:
+        if self._toolbox is None or model in self._toolless:
+            return []
+        return self._toolbox.named(agent.tools)
+
+    def _hands(self, run: Run) -> Hands:
+        def prompted(tokens: int) -> None:
+            run.prompt_estimate = tokens
+
+        asker = Asker(owners=run.owners, run=run.id, search=_search_nothing, read=_read_nothing)
+        return Hands(asker=asker, caller=self._caller, approved=run.approvals.wait, prompted=prompted)
+
+    def _remember(self, model: str) -> None:
+        if model not in self._toolless:
+            self._toolless.add(model)
+            logger.warning("model_takes_no_tools", model=model or "the default one")
+
+
+async def _search_nothing(words: str, limit: int) -> list[Source]:
+    return []
+
+
+async def _read_nothing(file: str, place: str | None) -> str:
+    raise NotFound(f"there is no file {file[:100]!r}", what="file")
