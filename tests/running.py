@@ -7,11 +7,13 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from rivermouth.app import App
 from rivermouth.providers import Provider
 from rivermouth.server import serve
 from rivermouth.settings import Settings
+from rivermouth.tools import Toolbox
 
 START_SECONDS = 30
 
@@ -51,16 +53,26 @@ class Running:
 
 
 @contextmanager
-def running(data_dir: Path, provider: Provider | None = None, **settings: Any) -> Iterator[Running]:
-    """Serve until the block ends. settings: fields of `Settings`, as plain values."""
+def running(
+    data_dir: Path, provider: Provider | None = None, toolbox: Toolbox | None = None, **settings: Any
+) -> Iterator[Running]:
+    """Serve until the block ends. settings: fields of `Settings`, as plain values. toolbox: in place of the tools there are."""
     configured = Settings.model_validate({"port": 0, "data_dir": data_dir, "log_level": "error", **settings})
     ready: Future[Running] = Future()
+
+    async def given(*_: Any) -> Toolbox:
+        assert toolbox is not None
+        return toolbox
 
     async def main() -> None:
         async def on_ready(app: App, urls: list[str]) -> None:
             ready.set_result(Running(app, urls, asyncio.get_running_loop()))
 
-        await serve(configured, on_ready, provider=provider)
+        if toolbox is None:
+            await serve(configured, on_ready, provider=provider)
+        else:
+            with patch("rivermouth.app.open_toolbox", given):
+                await serve(configured, on_ready, provider=provider)
 
     def work() -> None:
         try:

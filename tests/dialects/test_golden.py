@@ -211,6 +211,43 @@ def test_smarttalk_streams_the_life_of_an_answer():
     )
 
 
+def test_smarttalk_says_which_tool_waits_for_approval_and_when_the_work_on_an_answer_begins_again():
+    log = [
+        run_started(),
+        StepStarted(BEGAN, "answering"),
+        *part(("Let me ask.",)),
+        StepEnded(BEGAN, "answering", 500.0),
+        StepStarted(BEGAN, "processing"),
+        ToolCalled(BEGAN, "call_1", "order", "", confirm=True),
+        ToolReturned(BEGAN, "call_1", "order", None, "the user refused this call", 0.0),
+        StepEnded(BEGAN, "processing", 9.0),
+        StepStarted(BEGAN, "answering"),
+        *part(("Then not.",)),
+        StepEnded(BEGAN, "answering", 500.0),
+        *ending(),
+    ]
+
+    assert stream("smarttalk", log) == lines(
+        talk("30.250", START),
+        talk("30.250", '"type":"thinking","status":"answering","message":"Writing the answer"'),
+        talk("30.750", '"type":"token","token":"Let me ask.","index":0'),
+        talk("30.250", '"type":"thinking","status":"processing","message":"Thinking it over"'),
+        talk("30.250", '"type":"tool_start","toolCallId":"call_1","name":"order","input":"","confirm":true'),
+        talk(
+            "30.250",
+            '"type":"tool_end","toolCallId":"call_1","name":"order","error":"the user refused this call","durationMs":0',
+        ),
+        talk("30.250", '"type":"thinking","status":"answering","message":"Writing the answer"'),
+        talk("30.750", '"type":"token","token":"Then not.","index":1'),
+        talk(
+            "33.750",
+            f'"type":"agent_response","response":"Let me ask.Then not.","sources":[],{USAGE},"finishReason":"stop"',
+        ),
+        talk("33.750", SAVED),
+        talk("33.750", '"type":"stream_end","success":true,"durationMs":3500,"firstTokenMs":500,"tokens":42'),
+    )
+
+
 def test_smarttalk_tells_the_transcript_before_the_start():
     heard = Transcribed(BEGAN + 1, "What?", "en", 1.75)
     log = [run_started(awaits_transcript=True), heard, *ending("stopped")]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rivermouth.tools import Toolbox
 from tests.running import running
 from tests.wire.world import Model, World
 
@@ -15,11 +16,11 @@ Serving = Callable[..., AbstractContextManager[World]]
 @pytest.fixture(scope="session")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Serving:
     @contextmanager
-    def serve(**settings: Any) -> Iterator[World]:
+    def serve(toolbox: Toolbox | None = None, **settings: Any) -> Iterator[World]:
         model = Model()
         folder = tmp_path_factory.mktemp("wire")
         settings["runs"] = {"drain": 1.0, **settings.get("runs", {})}
-        with running(folder, provider=model, **{"limits": {"enabled": False}, **settings}) as server:
+        with running(folder, provider=model, toolbox=toolbox, **{"limits": {"enabled": False}, **settings}) as server:
             world = World(server, model)
             with world.http:
                 yield world

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from rivermouth import dialects
 from rivermouth.providers.scripted import Answered, Fail, Reasoning, Step, Text, Tool, Used
 from rivermouth.providers.scripted import End as Over
+from tests.engine.tools import Box, Given
 from tests.wire.conftest import Serving
 from tests.wire.cutting import Body, Client, End, data_lines
 from tests.wire.texts import HAZARDS
@@ -30,10 +31,16 @@ PROFILE = settings(
 )
 
 
+async def tell_weather() -> str:
+    return "fine\r\n\u2028"
+
+
 @pytest.fixture(scope="module")
 def quick(serving: Serving) -> Iterator[World]:
-    """A server that hardly gathers events, as nothing here is about the waiting."""
-    with serving(runs={"commit_ms": 0.2}) as found:
+    """A server that hardly gathers events, as nothing here is about the waiting; its agents know the weather."""
+    box = Box(Given("weather", tell_weather))
+    agents = {name: {"tools": ("weather",), "steps": 100} for name in ("assistant", "cm_default")}
+    with serving(toolbox=box, runs={"commit_ms": 0.2}, agents=agents) as found:
         yield found
 
 
@@ -58,10 +65,14 @@ class Cut(NamedTuple):
 
 
 class Act(NamedTuple):
-    """A part of the answer, up to where the model holds, and the cuts while it does."""
+    """A part of the answer, up to where the model holds, and the cuts while it does.
+
+    calls: tools that are called behind it, whose results the model gets before it goes on.
+    """
 
     steps: list[Step]
     cuts: list[Cut]
+    calls: list[Tool]
 
 
 class Play(NamedTuple):
@@ -83,7 +94,11 @@ NAME = st.none() | st.sampled_from(["weather", "w\u00e9ather", ""])
 TOOL = st.builds(Tool, PIECE | st.just('{"city":"Z\u00fcrich"}'), index=st.integers(0, 2), id=NAME, name=NAME)
 STEP = TEXT | TEXT | TEXT | st.builds(Reasoning, PIECE) | TOOL | st.builds(Used, st.integers(0, 99), st.integers(0, 99))
 CUTS = st.lists(st.builds(Cut, st.integers(0, 99_999), st.sampled_from(["Last-Event-ID", "after", "skip"])), max_size=2)
-ACTS = st.lists(st.builds(Act, st.lists(STEP, max_size=6), CUTS), max_size=3)
+CALL = st.builds(
+    Tool, st.sampled_from(["{}", '{"a', "\u2028"]), st.integers(0, 2), NAME, st.sampled_from(["weather", "no"])
+)
+CALLS = st.just([]) | st.lists(CALL, min_size=1, max_size=2)
+ACTS = st.lists(st.builds(Act, st.lists(STEP, max_size=6), CUTS, CALLS), max_size=3)
 FAILURE = st.builds(Fail, st.sampled_from(["provider_broken", "provider_silent"]), PIECE)
 END = st.sampled_from([Over(), Over("length"), "stopped"]) | FAILURE
 FLAG = st.booleans()
@@ -146,7 +161,8 @@ class Stage:
     def _script(self) -> list[Step]:
         steps: list[Step] = [Answered(), self.gates[0]]
         for number, act in enumerate(self._play.acts):
-            steps += [*act.steps, Text(mark(number).decode()), self.gates[number + 1]]
+            called = [*act.calls, Over("tool_calls")] if act.calls else []
+            steps += [*act.steps, Text(mark(number).decode()), self.gates[number + 1], *called]
         return steps if self._play.end == "stopped" else [*steps, self._play.end]
 
 

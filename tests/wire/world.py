@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import httpx
 
 from rivermouth.messages import Message
 from rivermouth.providers import Finish, ModelRequest, Sink
-from rivermouth.providers.scripted import Hold, ScriptedProvider, Step, Text
+from rivermouth.providers.scripted import Hold, ScriptedProvider, Step, Text, round_of
 from tests.running import Running
 
 PATIENCE = 10.0
@@ -47,11 +47,11 @@ class Model(ScriptedProvider):
         """A step that waits until `World.open` is called with it."""
         return Hold(f"gate {next(self._numbers)}")
 
-    def _script_for(self, request: ModelRequest) -> list[Step]:
-        return self._scripts[request.messages[-1].content]
+    def _script_for(self, request: ModelRequest) -> Sequence[Step]:
+        return round_of(self._scripts[asked(request)], request.messages)
 
     async def stream(self, request: ModelRequest, sink: Sink) -> Finish:
-        call = self.calls[request.messages[-1].content]
+        call = self.calls[asked(request)]
         call.messages = request.messages
         call.began.set()
         try:
@@ -61,6 +61,11 @@ class Model(ScriptedProvider):
             raise
         finally:
             call.ended.set()
+
+
+def asked(request: ModelRequest) -> str:
+    """The question, which is no longer the last message once tools have been called."""
+    return next(message.content for message in reversed(request.messages) if message.role == "user")
 
 
 class Way(NamedTuple):

@@ -140,7 +140,8 @@ class Encoder:
             case SourcesFound(sources=sources):
                 self._sources += sources
             case ToolCalled(at=at, id=id, name=name, arguments=arguments):
-                return [self._frame(at, "tool_start", toolCallId=id, name=name, input=embedded(arguments))]
+                waits = {"confirm": True} if event.confirm else {}
+                return [self._frame(at, "tool_start", toolCallId=id, name=name, input=embedded(arguments), **waits)]
             case ToolReturned(at=at, id=id, name=name):
                 return [self._frame(at, "tool_end", toolCallId=id, name=name, **_returned(event))]
             case _:

@@ -113,6 +113,13 @@ def _worked(started: RunStarted) -> dict[str, list[Event]]:
         ToolCalled(at, "call_2", "weather", "not JSON"),
         ToolReturned(at, "call_2", "weather", None, "no such city", 3.0),
     ]
+    approved: list[Event] = [
+        StepStarted(at, "processing"),
+        *tool,
+        ToolCalled(at, "call_3", "order", "{}", confirm=True),
+        ToolReturned(at, "call_3", "order", "true", None, 2.0),
+        StepEnded(at, "processing", 90.0),
+    ]
     answering = [StepStarted(at, "answering"), *part(PLAIN), StepEnded(BEGAN + 3, "answering", 2500.0)]
     found = SourcesFound(at, [SOURCE])
     return {
@@ -122,6 +129,7 @@ def _worked(started: RunStarted) -> dict[str, list[Event]]:
         "late sources": [started, *steps[:1], found, *steps[1:], *thought, SourcesFound(at, []), *answering, *ending()],
         "steps, no sources": [started, *steps, *thought, *answering, *ending()],
         "tools": [started, *part(("Let me look.",)), *tool, *part(PLAIN), *ending()],
+        "tools in a step, one approved": [started, *approved, found, *answering, *ending()],
     }
 
 
@@ -131,7 +139,11 @@ def _cut_short(started: RunStarted) -> dict[str, list[Event]]:
     problem = Problem("provider_overloaded", "the model's server answered 429", 503, 7.5)
     failed = RunEnded(at, "failed", problem)
     step: list[Event] = [StepStarted(BEGAN, "searching", {"query": "q"})]
+    waiting = ToolCalled(BEGAN, "call_1", "order", "{}", confirm=True)
     return {
+        "stopped in a tool": [
+            *[started, waiting, ToolReturned(at, "call_1", "order", None, "stopped", 9.0), *ending("stopped")]
+        ],
         "stopped before the first token": [started, *ending("stopped")],
         "stopped after a token": [started, *part(PLAIN[:1]), *ending("stopped")],
         "stopped late": [started, SourcesFound(BEGAN, []), *part(PLAIN), *ending("stopped")],
