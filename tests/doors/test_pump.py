@@ -569,6 +569,26 @@ def test_an_encoder_that_raises_hurts_only_its_own_dialects_watchers(logged: lis
     assert {line["event"] for line in logged} == {"watcher_broke"}
 
 
+def test_nothing_is_written_of_events_that_a_dialect_does_not_speak_of() -> None:
+    async def story(scene: Scene) -> None:
+        events, left, later = log_of(["At its mouth."]), Socket(), Socket()
+        await scene.commit()
+        with scene.watched(left) as one:
+            await rounds()
+            left.gone.set()
+            await one
+        await scene.commit(*events[1:5])
+        with scene.watched(later) as two:
+            await rounds()
+            await scene.commit(*events[5:])
+            await two
+
+        assert later.body == at_once(events, "knowbase")
+        assert b"" not in [*left.writes, *later.writes[:-1]]
+
+    play(story)
+
+
 def test_a_cursor_past_the_end_of_what_is_committed_waits_there() -> None:
     async def story(scene: Scene) -> None:
         await scene.commit()

@@ -221,6 +221,24 @@ def test_a_last_event_id_that_makes_no_sense_is_refused(world, told):
     assert response.status_code == 400
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_client_that_left_before_the_first_word_comes_back_to_all_of_them(world, system):
+    gate, second = world.model.gate(), world.model.gate()
+    question = world.model.question(gate, "At its", second, " mouth.")
+    way = WAYS[system]
+    with world.streaming(world.ask(way, question)) as stream:
+        pass
+    world.open(gate)
+    assert eventually(lambda: int(world.state(stream.run, **world.headers(way))["stream-events"]) > 2)
+    with world.following(stream.run, **world.headers(way)) as again:
+        again.until_has(b"its")
+        world.open(second)
+        rest = again.rest()
+
+    assert b"mouth" in rest
+    assert rest == world.follow(stream.run, **world.headers(way))
+
+
 def test_an_answer_past_its_retention_time_is_gone_but_its_message_is_not(serving):
     with serving(runs={"retention": 0.05}) as world:
         with world.streaming(world.ask(WAYS["session"], world.model.question("One"), conversation="mine")) as stream:

@@ -142,7 +142,8 @@ class Shortcut:
         """Whether the transport is known to hold nothing, as nobody else writes to it."""
 
     def write(self, body: bytes) -> bool:
-        """Send it as one chunk; False, and nothing is sent, where it has to go the long way."""
+        """Send it as one chunk; False, and nothing is sent, where it has to go the long way. body: never empty, as the chunk
+        of no bytes is the last one."""
         transport = self._transport
         # A descriptor that is closed may be another connection's by now.
         if transport.is_closing() or not (self._clear or transport.get_write_buffer_size() == 0):

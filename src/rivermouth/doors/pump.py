@@ -246,7 +246,8 @@ class Watcher:
             log = self._log
             body = self._cursor.take()
             if self._cursor.position < log.committed:
-                self._write(body, last=False)
+                if body:
+                    self._write(body, last=False)
                 self._go_on_soon()
             elif log.ended is not None:
                 self._write_end(body, broken=breaks_off(log, self._view))
