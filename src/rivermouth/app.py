@@ -24,6 +24,7 @@ from rivermouth.doors.resolve import Claim, Claims
 from rivermouth.doors.streaming import Streaming
 from rivermouth.doors.streams import StreamsDoor
 from rivermouth.engine.auth import Auth
+from rivermouth.engine.library import Library
 from rivermouth.engine.limits import Limiter
 from rivermouth.engine.runs import Runs
 from rivermouth.engine.secrets import signing_secret
@@ -32,9 +33,10 @@ from rivermouth.errors import Unavailable
 from rivermouth.events import RunStarted
 from rivermouth.messages import Reply
 from rivermouth.metrics import Metrics
-from rivermouth.providers import Provider
+from rivermouth.providers import Provider, openai
 from rivermouth.pulse import Pulse
-from rivermouth.settings import SYSTEMS, Settings
+from rivermouth.retrieval.embed import Embedder, open_embedder
+from rivermouth.settings import SYSTEMS, Model, Settings
 from rivermouth.stores import Rows
 from rivermouth.stores.databases import open_rows
 from rivermouth.stores.event_log import Log
@@ -133,6 +135,8 @@ async def build(
         unfinished = await log.open()
         stack.push_async_callback(log.close)
         secret = await signing_secret(settings, rows)
+        embedder = await _open_embedder(settings, clock, stack)
+        library = Library(rows, settings.search, embedder, settings.embeddings.memory_mb * 2**20)
         auth = Auth(rows, clock, settings.auth, secret)
         toolbox = toolbox or await open_toolbox(settings, clock)
         stack.push_async_callback(toolbox.close)
@@ -146,6 +150,7 @@ async def build(
             observer=Accounts(metrics, settings),
             replicas=redis.replicas if redis is not None else None,
             toolbox=toolbox,
+            library=library,
         )
         log.on_failure = runs.log_failed
         await runs.recover(unfinished)
@@ -222,6 +227,19 @@ async def open_provider(settings: Settings, clock: Clock, pulse: Pulse) -> Provi
     name = model.provider or ("openai" if model.url else "embedded")
     opened: Provider = await providers.load(name).open(settings, clock, pulse)
     return opened
+
+
+async def _open_embedder(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Embedder | None:
+    """The one that the settings name. Its server is called as a model's is: bounded, through the proxy, no redirects."""
+    wanted = settings.embeddings
+    server = Model(url=wanted.url, api_key=wanted.api_key) if wanted.url is not None else None
+    caller = await openai.open(settings.model_copy(update={"model": server}), clock) if server is not None else None
+    if caller is not None:
+        stack.push_async_callback(caller.close)
+    embedder = await open_embedder(settings, caller.post_to if caller is not None else None)
+    if embedder is not None:
+        stack.push_async_callback(embedder.close)
+    return embedder
 
 
 def _redis_log(settings: Settings, metrics: Metrics) -> RedisBackend | None:

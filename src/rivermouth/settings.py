@@ -135,6 +135,25 @@ class Runs(Section):
     history_messages: Count = Field(200, description="The most earlier messages read for one answer.")
 
 
+class Embeddings(Section):
+    """What makes vectors of texts, so that files are searched by their meaning, too. With nothing set: by their words alone."""
+
+    url: Url | None = Field(None, description="An OpenAI-compatible server for /v1/embeddings, with or without /v1.")
+    model: str | None = Field(None, description="The model to ask it for.")
+    api_key: SecretStr | None = Field(None, description="Its credential.")
+    local: bool = Field(False, description="Use all-MiniLM-L6-v2 in this process; needs the extra `embeddings`.")
+    folder: Path | None = Field(None, description="A folder with model.onnx and tokenizer.json to use instead.")
+    threads: Count = Field(1, description="Threads that one call of the model in this process computes with.")
+    memory_mb: Count = Field(256, description="Megabytes of vectors that are kept in memory between searches.")
+
+
+class Search(Section):
+    """How files are searched before an answer, and what of them goes to the model and to the client."""
+
+    passages: int = Field(5, ge=1, le=50, description="The most passages that an answer is given, and may cite.")
+    passage_chars: Count = Field(2_000, description="The most characters of each that a client is sent.")
+
+
 class Price(Section):
     """Money for 1000 tokens."""
 
@@ -179,6 +198,8 @@ class Settings(Section):
     auth: Auth = Auth()
     limits: LimitSettings = LimitSettings()
     runs: Runs = Runs()
+    embeddings: Embeddings = Embeddings()
+    search: Search = Search()
     cors: Cors = Cors()
     tools: Tools = Tools()
 

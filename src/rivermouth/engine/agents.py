@@ -22,19 +22,16 @@ def agent_for(settings: Settings, dialect: str, name: str | None) -> tuple[str, 
     raise NotFound(f"there is no agent named {name[:100]!r}", what="agent")
 
 
-def refuse_files(request: ChatRequest) -> None:
-    """There are no files yet, so whatever a request names is not there. Raises: NotFound."""
-    if request.file_ids:
-        raise NotFound(f"there is no file {request.file_ids[0][:100]!r}", what="file")
-    if request.collection_id:
-        raise NotFound(f"there is no collection {request.collection_id[:100]!r}", what="collection")
-
-
 def model_name(settings: Settings, request: ChatRequest, agent: Agent) -> str:
     """The model to ask; '' for the provider's own default. What a client names counts where `model.choices` has it."""
     if request.model is not None and request.model in settings.model.choices:
         return request.model
     return agent.model or settings.model.name or ""
+
+
+def instructions_for(request: ChatRequest, agent: Agent) -> str:
+    """The system prompt: the request's own, else the agent's."""
+    return request.system_prompt if request.system_prompt is not None else agent.instructions
 
 
 def model_request(started: RunStarted, request: ChatRequest, agent: Agent, messages: list[Message]) -> ModelRequest:

@@ -7,9 +7,11 @@ from typing import Any
 import structlog
 
 from rivermouth.clock import Clock
-from rivermouth.engine.agents import model_request
+from rivermouth.engine.agents import instructions_for, model_request
 from rivermouth.engine.answers import Answers, is_worth_saving
 from rivermouth.engine.context import estimate, model_messages
+from rivermouth.engine.grounding import as_shown, grounded, look_up
+from rivermouth.engine.library import Library
 from rivermouth.engine.run import Observer, Run
 from rivermouth.engine.turn import Turn
 from rivermouth.engine.workbench import Workbench
@@ -29,13 +31,21 @@ DEAF_SECONDS = 1.0
 
 
 class Player:
-    """Asks the model for every run of this process."""
+    """Asks the model for every run of this process. passage_chars: the most of a passage that goes on the wire."""
 
     def __init__(
-        self, *, answers: Answers, provider: Provider, clock: Clock, observer: Observer, bench: Workbench
+        self,
+        *,
+        answers: Answers,
+        provider: Provider,
+        clock: Clock,
+        observer: Observer,
+        bench: Workbench,
+        library: Library,
+        passage_chars: int,
     ) -> None:
         self._answers, self._provider, self._clock, self._observer = answers, provider, clock, observer
-        self._bench = bench
+        self._bench, self._library, self._passage_chars = bench, library, passage_chars
         self._left_behind: set[asyncio.Task[Finish]] = set()
 
     async def play(self, run: Run, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> None:
@@ -92,9 +102,12 @@ class Player:
     async def _ask(
         self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]
     ) -> Finish:
-        if request.search:
-            turn.searched(request.message)
-        messages = await self._messages(request, agent, history)
+        if request.search and await self._library.holds_any(run.scope):
+            messages = await self._from_files(run, turn, request, agent, history)
+        else:
+            if request.search:
+                turn.searched(request.message)
+            messages = await self._messages(request, agent, history)
         run.prompt_estimate = estimate(messages)
         await run.log.begun()  # else what the model says could be paid for, and belong to a run that a crash has taken
         asked = model_request(run.log.started, request, agent, messages)
@@ -102,9 +115,25 @@ class Player:
             return await self._bench.answer(run, turn, asked, agent)
         return await self._provider.stream(asked, turn)
 
+    async def _from_files(
+        self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]
+    ) -> list[Message]:
+        """What the model is asked about files; the passages that it is given are told of, and no others."""
+        found = await look_up(self._library, run.scope, turn, request.message, history)
+        prompt = await grounded(
+            instructions_for(request, agent),
+            history,
+            request.message,
+            found,
+            room=self._provider,
+            answer_tokens=request.max_tokens or agent.max_tokens,
+        )
+        turn.found(as_shown(prompt.sources, self._passage_chars))
+        return prompt.messages
+
     async def _messages(self, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> list[Message]:
         return await model_messages(
-            request.system_prompt if request.system_prompt is not None else agent.instructions,
+            instructions_for(request, agent),
             history,
             request.message,
             context_tokens=self._provider.context_tokens,

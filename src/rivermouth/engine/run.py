@@ -5,6 +5,7 @@ from typing import Protocol
 
 from rivermouth.engine.approvals import Approvals
 from rivermouth.engine.grace import Grace
+from rivermouth.engine.library import Scope
 from rivermouth.errors import NotFound
 from rivermouth.events import Outcome, RunStarted
 from rivermouth.messages import Reply
@@ -29,12 +30,12 @@ class Observer(Protocol):
 
 
 class Run:
-    """A live run of this process. owners: the ids of whoever asked, whose files its tools may look into."""
+    """A live run of this process. scope: where it and its tools may look for what it is asked."""
 
-    def __init__(self, log: RunLog, grace: Grace, owners: tuple[str, ...] = ()) -> None:
+    def __init__(self, log: RunLog, grace: Grace, scope: Scope) -> None:
         self.log = log
         self.grace = grace
-        self.owners = owners
+        self.scope = scope
         self.approvals = Approvals()
         self.answered = asyncio.Event()
         """Set once the model has accepted the call, or the run has ended."""

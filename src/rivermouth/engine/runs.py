@@ -12,12 +12,13 @@ from typing import Any
 import structlog
 
 from rivermouth.clock import Clock
-from rivermouth.engine.agents import agent_for, model_name, refuse_files
+from rivermouth.engine.agents import agent_for, model_name
 from rivermouth.engine.answers import Answers
 from rivermouth.engine.auth import Principal
 from rivermouth.engine.context import estimate
 from rivermouth.engine.elsewhere import Elsewhere
 from rivermouth.engine.grace import Grace
+from rivermouth.engine.library import Library
 from rivermouth.engine.once import Claims, Place
 from rivermouth.engine.playing import INTERRUPTED, Player
 from rivermouth.engine.run import Observer, Run, no_such_run
@@ -56,12 +57,21 @@ class Runs:
         observer: Observer,
         replicas: Replicas | None = None,
         toolbox: Toolbox | None = None,
+        library: Library | None = None,
     ) -> None:
         self._settings, self._log, self._rows = settings, log, rows
         self._clock, self._observer = clock, observer
         self.answers = Answers(rows, log, observer.answers_wait)
-        bench = Workbench(toolbox, provider, clock)
-        self._player = Player(answers=self.answers, provider=provider, clock=clock, observer=observer, bench=bench)
+        self._library = library or Library(rows, settings.search)
+        self._player = Player(
+            answers=self.answers,
+            provider=provider,
+            clock=clock,
+            observer=observer,
+            bench=Workbench(toolbox, provider, clock, self._library),
+            library=self._library,
+            passage_chars=settings.search.passage_chars,
+        )
         self.claims = Claims(rows, log, clock, settings.runs.retention)
         self.live: dict[str, Run] = {}
         self.draining = False
@@ -90,7 +100,7 @@ class Runs:
         """
         await self.answers.catch_up()  # else an earlier answer could come after this question
         self.raise_if_closed()
-        refuse_files(request)
+        scope = await self._library.scope(principal.owners, request.file_ids, request.collection_id)
         key, agent = agent_for(self._settings, dialect, request.agent)
         if principal.kind == "anonymous" and not agent.anonymous:
             raise Unauthenticated(f"{key!r} takes no anonymous callers; send a Bearer token", reason="missing")
@@ -128,7 +138,7 @@ class Runs:
             options=request.options,
             conversation_row=turn.conversation.id,
         )
-        run = self.live[started.run] = Run(self._log.start(started), grace, principal.owners)
+        run = self.live[started.run] = Run(self._log.start(started), grace, scope)
         self._observer.run_began(started)
         work = self._play(run, request, agent, turn.history)
         run.task = asyncio.create_task(work, name=f"run {started.run}")

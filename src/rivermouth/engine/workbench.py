@@ -4,11 +4,10 @@ import structlog
 
 from rivermouth.clock import Clock
 from rivermouth.engine.calling import Caller
+from rivermouth.engine.library import Library
 from rivermouth.engine.run import Run
 from rivermouth.engine.tooling import Hands, ToolLoop
 from rivermouth.engine.turn import Turn
-from rivermouth.errors import NotFound
-from rivermouth.events import Source
 from rivermouth.providers import Finish, ModelRequest, Provider, ToolsRefused
 from rivermouth.settings import Agent
 from rivermouth.tools import Asker, Tool, Toolbox
@@ -19,8 +18,8 @@ logger = structlog.get_logger("rivermouth.tools")
 class Workbench:
     """The tools of this process, and the models that take none."""
 
-    def __init__(self, toolbox: Toolbox | None, provider: Provider, clock: Clock) -> None:
-        self._toolbox, self._provider = toolbox, provider
+    def __init__(self, toolbox: Toolbox | None, provider: Provider, clock: Clock, library: Library) -> None:
+        self._toolbox, self._provider, self._library = toolbox, provider, library
         self._caller = Caller(clock.monotonic)
         self._toolless: set[str] = set()
         """Models that have refused a request with tools and taken the same one without."""
@@ -48,18 +47,16 @@ class Workbench:
         def prompted(tokens: int) -> None:
             run.prompt_estimate = tokens
 
-        asker = Asker(owners=run.owners, run=run.id, search=_search_nothing, read=_read_nothing)
+        library, scope = self._library, run.scope
+        asker = Asker(
+            owners=scope.owners,
+            run=run.id,
+            search=lambda words, limit: library.search(scope, words, limit),
+            read=lambda file, place: library.read(scope.owners, file, place),
+        )
         return Hands(asker=asker, caller=self._caller, approved=run.approvals.wait, prompted=prompted)
 
     def _remember(self, model: str) -> None:
         if model not in self._toolless:
             self._toolless.add(model)
             logger.warning("model_takes_no_tools", model=model or "the default one")
-
-
-async def _search_nothing(words: str, limit: int) -> list[Source]:
-    return []
-
-
-async def _read_nothing(file: str, place: str | None) -> str:
-    raise NotFound(f"there is no file {file[:100]!r}", what="file")

@@ -80,7 +80,7 @@ def base_of(url: str) -> Base:
         raise SettingsError(f"model.url: {url!r} is not an http:// or https:// address")
     if "@" in parts.netloc:
         raise SettingsError("model.url: must not carry a user or password; use LOCAL_LLM_API_KEY")
-    path = parts.path.rstrip("/").removesuffix("/chat/completions")
+    path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/embeddings")
     while path.endswith("/v1/v1"):
         path = path.removesuffix("/v1")
     return Base(f"{parts.scheme}://{parts.netloc}{path or '/v1'}", parts.query)
@@ -152,6 +152,10 @@ class OpenAI:
     async def post(self, url: str, body: Any) -> Any:
         """What a JSON endpoint answers. Raises: ProviderFault."""
         return await self._whole(Call(method="POST", url=url, headers=self._headers, body=msgspec.json.encode(body)))
+
+    async def post_to(self, path: str, body: Any) -> Any:
+        """The same, by a path under the server's root, such as `/embeddings`."""
+        return await self.post(self._base.url(path), body)
 
     async def _ask(
         self, request: ModelRequest, model: str, answer: "Answer", names: _tools.Names, *, fresh: bool = False

@@ -6,7 +6,7 @@ stands across a cut is whole in one of the two. Everything is one walk from the 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from rivermouth.documents import Passage, Section
@@ -44,6 +44,19 @@ def passages(sections: Iterable[Section]) -> Iterator[Passage]:
         for start, end in _packed(list(_sentences(text))):
             yield Passage(place, offset + start, text[start:end])
         offset += len(text) + len(BETWEEN)
+
+
+def joined(found: Sequence[Passage]) -> str:
+    """The text that passages of one file were cut from, as far as they are there: what they repeat stands once."""
+    pieces: list[str] = []
+    end = 0
+    for one in found:
+        if not pieces or one.start > end:
+            pieces += [BETWEEN, one.text] if pieces else [one.text]
+        else:
+            pieces.append(one.text[end - one.start :])
+        end = max(end, one.start + len(one.text))
+    return "".join(pieces)
 
 
 def _packed(sentences: list[Span]) -> Iterator[Span]:
