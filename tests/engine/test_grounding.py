@@ -7,16 +7,27 @@ from typing import Any
 
 import pytest
 
+from rivermouth.clock import SystemClock
 from rivermouth.engine import citing
 from rivermouth.engine.run import Run
 from rivermouth.errors import NotFound
-from rivermouth.events import Event, PartStarted, Source, SourcesFound, StepEnded, StepStarted
+from rivermouth.events import (
+    Event,
+    PartStarted,
+    Source,
+    SourcesFound,
+    StepEnded,
+    StepStarted,
+    ToolReturned,
+)
 from rivermouth.messages import Message
-from rivermouth.providers import ModelRequest
-from rivermouth.providers.scripted import Text
+from rivermouth.providers import Finish, ModelRequest, Sink, ToolsRefused
+from rivermouth.providers.scripted import End, ScriptedProvider, Text, Tool
 from rivermouth.settings import Search, Settings
+from rivermouth.tools import documents
 from tests.engine.playing import Engine, ended, playing
 from tests.engine.shelf import PAGES, put, put_all
+from tests.engine.tools import Box, with_tools
 
 HERONS = "When do herons nest?"
 
@@ -239,3 +250,61 @@ def test_no_document_can_end_the_part_that_holds_it() -> None:
 def test_an_agent_without_instructions_is_told_the_rules_alone() -> None:
     assert citing.instructions("", []) == citing.NOTHING
     assert citing.instructions("Be kind.", []) == f"Be kind.\n\n{citing.NOTHING}"
+
+
+class Toolless(ScriptedProvider):
+    """A model that takes no tools."""
+
+    async def stream(self, request: ModelRequest, sink: Sink) -> Finish:
+        if request.tools:
+            raise ToolsRefused("no tools here")
+        return await super().stream(request, sink)
+
+
+def test_an_agent_whose_model_takes_no_tools_has_the_files_searched_for_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        model = Model()
+        settings = with_tools("search_documents", "read_document")
+        toolbox = Box(*documents.open(settings, SystemClock()))
+        async with playing(tmp_path, Toolless(model), settings=settings, toolbox=toolbox) as engine:
+            before = await engine.begin(HERONS)
+            await ended(before)
+            await put_all(engine.rows)
+            for _ in range(2):
+                run = await engine.begin(HERONS, steps=True)
+                await ended(run)
+                [found] = told(run, SourcesFound)
+
+                assert [source.key for source in found.sources] == ["rivers:1"]
+                assert [step.name for step in told(run, StepStarted)] == ["searching", "reading", "answering"]
+                assert model.messages[-1].content.startswith("<passages>\n[1] rivers.pdf, page 2")
+            assert told(before, SourcesFound) == []
+            assert model.asked[0].messages[-1].content == HERONS
+
+    asyncio.run(run())
+
+
+def test_tools_see_the_files_of_the_run_and_no_others(tmp_path: Path) -> None:
+    async def run() -> None:
+        settings = with_tools("search_documents", "read_document")
+        calls = [
+            Tool('{"query": "heron"}', 0, "c0", "search_documents"),
+            Tool('{"file": "rivers:1", "place": "2"}', 1, "c1", "read_document"),
+            Tool('{"file": "bens"}', 2, "c2", "read_document"),
+            End("tool_calls"),
+            Text("In spring."),
+        ]
+        toolbox = Box(*documents.open(settings, SystemClock()))
+        async with playing(tmp_path, calls, settings=settings, toolbox=toolbox) as engine:
+            await put_all(engine.rows)
+            await put(engine.rows, "bens", "A heron of Ben's.", owner="ben")
+            run = await engine.begin(HERONS)
+            await ended(run)
+            searched, read, refused = sorted(told(run, ToolReturned), key=lambda event: str(event.id))
+
+            assert PAGES["rivers"][1] in searched.output
+            assert "Ben" not in searched.output
+            assert PAGES["rivers"][1] in read.output
+            assert "bens" in refused.error
+
+    asyncio.run(run())

@@ -108,7 +108,11 @@ class Library:
         return None
 
     async def read(self, owners: Sequence[str], file_id: str, place: str | None = None) -> str:
-        """The text of a file, or of one place in it; '' where nothing is there. Raises: NotFound."""
+        """The text of a file, or of one place in it; '' where nothing is there. Raises: NotFound.
+
+        file_id: the file's, or the key of a source out of it.
+        """
+        file_id = file_id.partition(":")[0]
         kept: list[Passage] = []
         first = chars = 0
         while chars < MOST_READ_CHARS:

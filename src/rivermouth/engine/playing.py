@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import msgspec
 import structlog
 
 from rivermouth.clock import Clock
@@ -18,7 +19,7 @@ from rivermouth.engine.workbench import Workbench
 from rivermouth.errors import Internal, Interrupted, Problem, RivermouthError, problem_of
 from rivermouth.events import MessageSaved, Outcome, RunEnded
 from rivermouth.messages import ChatRequest, Message, fold
-from rivermouth.providers import Finish, Provider
+from rivermouth.providers import Finish, ModelRequest, Provider
 from rivermouth.settings import Agent
 from rivermouth.stores import StoredMessage
 from rivermouth.stores.event_log import RunLog
@@ -26,6 +27,7 @@ from rivermouth.stores.event_log import RunLog
 logger = structlog.get_logger("rivermouth.runs")
 
 INTERRUPTED = "the server stopped before the answer was complete; what had come is kept"
+SEARCH_TOOL = "search_documents"
 DEAF_SECONDS = 1.0
 """How long a provider may take to end after it was cancelled."""
 
@@ -102,18 +104,26 @@ class Player:
     async def _ask(
         self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]
     ) -> Finish:
-        if request.search and await self._library.holds_any(run.scope):
-            messages = await self._from_files(run, turn, request, agent, history)
-        else:
-            if request.search:
-                turn.searched(request.message)
-            messages = await self._messages(request, agent, history)
+        searches = request.search and await self._library.holds_any(run.scope)
+        if request.search and not searches:
+            turn.searched(request.message)
+        look = self._from_files if searches else self._from_conversation
+        messages = await look(run, turn, request, agent, history)
         run.prompt_estimate = estimate(messages)
         await run.log.begun()  # else what the model says could be paid for, and belong to a run that a crash has taken
         asked = model_request(run.log.started, request, agent, messages)
-        if agent.tools:
-            return await self._bench.answer(run, turn, asked, agent)
-        return await self._provider.stream(asked, turn)
+        if not agent.tools:
+            return await self._provider.stream(asked, turn)
+
+        async def without_tools() -> ModelRequest:
+            """What the agent would have looked up with its tools is looked up here, where its model takes none."""
+            if searches or SEARCH_TOOL not in agent.tools or not await self._library.holds_any(run.scope):
+                return asked
+            messages = await self._from_files(run, turn, request, agent, history)
+            run.prompt_estimate = estimate(messages)
+            return msgspec.structs.replace(asked, messages=messages)
+
+        return await self._bench.answer(run, turn, asked, agent, without_tools)
 
     async def _from_files(
         self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]
@@ -131,7 +141,9 @@ class Player:
         turn.found(as_shown(prompt.sources, self._passage_chars))
         return prompt.messages
 
-    async def _messages(self, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> list[Message]:
+    async def _from_conversation(
+        self, _: Run, __: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]
+    ) -> list[Message]:
         return await model_messages(
             instructions_for(request, agent),
             history,

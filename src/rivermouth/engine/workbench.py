@@ -1,5 +1,7 @@
 """Which tools an answer has: what its agent names, what there is, and what its model takes."""
 
+from collections.abc import Awaitable, Callable
+
 import structlog
 
 from rivermouth.clock import Clock
@@ -24,8 +26,15 @@ class Workbench:
         self._toolless: set[str] = set()
         """Models that have refused a request with tools and taken the same one without."""
 
-    async def answer(self, run: Run, turn: Turn, request: ModelRequest, agent: Agent) -> Finish:
-        """An answer in which the agent's tools may be called. A model that takes none answers without them."""
+    async def answer(
+        self,
+        run: Run,
+        turn: Turn,
+        request: ModelRequest,
+        agent: Agent,
+        without_tools: Callable[[], Awaitable[ModelRequest]],
+    ) -> Finish:
+        """An answer in which the agent's tools may be called. A model that takes none answers `without_tools`."""
         tools = self._tools_of(agent, request.model)
         if tools:
             try:
@@ -33,7 +42,7 @@ class Workbench:
             except ToolsRefused:
                 if turn.asks:
                     raise
-        finish = await self._provider.stream(request, turn)
+        finish = await self._provider.stream(await without_tools(), turn)
         if tools:
             self._remember(request.model)
         return finish
