@@ -192,3 +192,41 @@ def test_the_pages_that_may_call_are_named_by_scheme_host_and_port(place: Place)
     given = ("https://chat.example.org", "http://localhost:3000", "http://[::1]:3000", "capacitor://localhost", "null")
 
     assert place.load(RIVERMOUTH_CORS__ORIGINS=",".join(given)).cors.origins == given
+
+
+def test_an_agent_may_be_a_file_of_the_data_directory(place: Place):
+    folder = place.folder / "data" / "agents"
+    folder.mkdir(parents=True)
+    (folder / "poet.toml").write_text(
+        'instructions = "Rhyme."\ntools = ["calculator", "maps.*"]\nsteps = 3\nanonymous = false'
+    )
+    (folder / "hr.toml").write_text('model = "from the file"\ntemperature = 0.5')
+    (folder / "notes.txt").write_text("not an agent")
+    settings = place.load(toml=f"data_dir = '{folder.parent}'\n[agents.hr]\nmodel = 'from rivermouth.toml'")
+
+    poet = settings.agents["poet"]
+    assert (poet.instructions, poet.tools, poet.steps, poet.anonymous) == ("Rhyme.", ("calculator", "maps.*"), 3, False)
+    assert (settings.agents["hr"].model, settings.agents["hr"].temperature) == ("from rivermouth.toml", 0.5)
+    assert "notes" not in settings.agents
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("instructions = 'x'\nmodl = 'm'", ["agents.poet.modl", "agents/poet.toml line 2", "agents.poet.model"]),
+        ("steps = 0", ["agents.poet.steps 0", "agents/poet.toml line 1"]),
+        ("tools = 'calculator'", ["agents.poet.tools", "agents/poet.toml line 1"]),
+        ("instructions = ", ["agents/poet.toml cannot be read"]),
+        ("\npicks = ['hr', 'nobody']", ["agents.poet.picks has 'nobody'", "agents/poet.toml line 2"]),
+        ("asks = ['router']", ["agents.poet.asks has 'router'", "picks or asks others itself"]),
+        ("asks = ['hr']\npicks = ['hr']", ["agents.poet.asks and agents.poet.picks are both set"]),
+    ],
+)
+def test_a_file_that_is_no_agent_stops_the_start_and_is_named(place: Place, text: str, words: list[str]):
+    folder = place.folder / "data" / "agents"
+    folder.mkdir(parents=True)
+    (folder / "poet.toml").write_text(text)
+    refusal = place.refusal(RIVERMOUTH_DATA_DIR=str(folder.parent))
+
+    assert "\n" not in refusal
+    assert [word for word in words if word not in refusal] == [], refusal

@@ -9,6 +9,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
@@ -48,6 +49,24 @@ def _always(origin: str) -> Callable[[Steps], str]:
 def in_table(model: type[BaseModel], table: Mapping[str, Any], origin_of: Callable[[Steps], str]) -> list[Given]:
     """All values of a nested table, such as a TOML file."""
     return list(walk(model, (), table, origin_of, typed=True))
+
+
+def in_folder(model: type[BaseModel], group: str, folder: Path) -> list[Given]:
+    """What the TOML files of a folder set, each for the member of the group that has the file's name. Raises: SettingsError."""
+    found: list[Given] = []
+    for path in sorted(folder.glob("*.toml")):
+        place = f"{folder.name}/{path.name}"
+        try:
+            text = path.read_text("utf-8")
+            table = tomllib.loads(text)
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{place} cannot be read: {error}") from None
+        found += in_table(model, {group: {path.stem: table}}, _line_in(text, place))
+    return found
+
+
+def _line_in(text: str, place: str) -> Callable[[Steps], str]:
+    return lambda steps: f"{place} line {line_of(text, steps[2:]) or 1}"
 
 
 def in_flags(model: type[BaseModel], flags: Mapping[str, Any]) -> list[Given]:

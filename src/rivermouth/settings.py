@@ -17,7 +17,7 @@ from dotenv import dotenv_values
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from rivermouth import origins
-from rivermouth.agents import AGENTS
+from rivermouth.agents import AGENTS, unfit
 from rivermouth.fields import (
     SYSTEMS,
     Count,
@@ -53,6 +53,8 @@ class Agent(Section):
     max_tokens: Count | None = Field(None, description="The most tokens an answer may take.")
     tools: tuple[str, ...] = Field((), description="Tools it may call, by name; `files.*` is all that begin so.")
     steps: Count = Field(8, description="Times that it may call tools before it must answer with what it has.")
+    picks: tuple[str, ...] = Field((), description="Agents of which this one picks the one that answers.")
+    asks: tuple[str, ...] = Field((), description="Agents that this one may ask, to join their answers.")
     anonymous: bool = Field(True, description="Whether callers without a credential may use it.")
 
 
@@ -210,6 +212,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if why := unfit({name: (agent.picks, agent.asks) for name, agent in self.agents.items()}):
+            raise ValueError(why)
         if self.default_agent not in self.agents:
             raise ValueError(
                 f"default_agent {self.default_agent!r} is not among the agents; there are {', '.join(self.agents)}"
@@ -258,6 +262,8 @@ def given(flags: Mapping[str, Any], *, env: Mapping[str, str], cwd: Path, config
         found += _shared(names, place) + origins.in_environment(Settings, names, place)
     found += origins.in_flags(Settings, flags)
     last = {item.steps: item.value for item in found}
+    folder = last.get(("data_dir",), Settings.model_fields["data_dir"].default)
+    found = origins.in_folder(Settings, "agents", folder / "agents") + found
     if ("model", "url") in last or last.get(("model", "provider"), "openai") != "openai":
         return found
     return [*_openai(places), *found]
@@ -279,7 +285,8 @@ def merged(items: list[Given]) -> Settings:
 
 def _reason(error: ValidationError, items: list[Given]) -> str:
     reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-    said = [item.origin for item in items if item.steps[0] == reason.split()[0]]
+    named = reason.split()[0]
+    said = [item.origin for item in items if named in (item.steps[0], origins.dotted(item.steps))]
     return f"{reason} ({said[-1]})" if said else reason
 
 

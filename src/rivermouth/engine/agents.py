@@ -34,12 +34,14 @@ def instructions_for(request: ChatRequest, agent: Agent) -> str:
     return request.system_prompt if request.system_prompt is not None else agent.instructions
 
 
-def model_request(started: RunStarted, request: ChatRequest, agent: Agent, messages: list[Message]) -> ModelRequest:
+def model_request(
+    started: RunStarted, request: ChatRequest, agent: Agent, messages: list[Message], model: str
+) -> ModelRequest:
     """The call of the model that makes the answer; of two limits the lower one counts."""
     limits = [tokens for tokens in (request.max_tokens, agent.max_tokens) if tokens is not None]
     return ModelRequest(
         messages=messages,
-        model=started.model,
+        model=model,
         owner=started.owner,
         temperature=request.temperature if request.temperature is not None else agent.temperature,
         max_tokens=min(limits, default=None),

@@ -104,6 +104,9 @@ class Player:
     async def _ask(
         self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]
     ) -> Finish:
+        model = run.log.started.model
+        if agent.picks:
+            agent, model = await self._picked(run, turn, request, agent, history)
         searches = request.search and await self._library.holds_any(run.scope)
         if request.search and not searches:
             turn.searched(request.message)
@@ -111,8 +114,8 @@ class Player:
         messages = await look(run, turn, request, agent, history)
         run.prompt_estimate = estimate(messages)
         await run.log.begun()  # else what the model says could be paid for, and belong to a run that a crash has taken
-        asked = model_request(run.log.started, request, agent, messages)
-        if not agent.tools:
+        asked = model_request(run.log.started, request, agent, messages, model)
+        if not (agent.tools or agent.asks):
             return await self._provider.stream(asked, turn)
 
         async def without_tools() -> ModelRequest:
@@ -124,6 +127,17 @@ class Player:
             return msgspec.structs.replace(asked, messages=messages)
 
         return await self._bench.answer(run, turn, asked, agent, without_tools)
+
+    async def _picked(
+        self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]
+    ) -> tuple[Agent, str]:
+        """Whom `agent` has answer, and with which model."""
+        model = run.log.started.model
+        messages = await self._from_conversation(run, turn, request, agent, history)
+        await run.log.begun()
+        asked = model_request(run.log.started, request, agent, messages, model)
+        picked = await self._bench.pick(run, turn, asked, agent)
+        return picked, model if request.model else picked.model or model
 
     async def _from_files(
         self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]

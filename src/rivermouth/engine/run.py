@@ -74,4 +74,9 @@ def no_such_run() -> NotFound:
 
 def may_follow(started: RunStarted, owners: tuple[str, ...]) -> bool:
     """Whether a caller with these ids may read the run: its owner; anybody who knows the id, where it is nobody's account."""
-    return started.owner in owners or started.owner.startswith(("addr:", "anon:"))
+    return started.owner in owners or is_anonymous(started)
+
+
+def is_anonymous(started: RunStarted) -> bool:
+    """Whether it is nobody's account that asked."""
+    return started.owner.startswith(("addr:", "anon:"))

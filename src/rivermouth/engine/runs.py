@@ -68,7 +68,7 @@ class Runs:
             provider=provider,
             clock=clock,
             observer=observer,
-            bench=Workbench(toolbox, provider, clock, self._library),
+            bench=Workbench(toolbox, provider, clock, settings, self._library),
             library=self._library,
             passage_chars=settings.search.passage_chars,
         )

@@ -35,13 +35,14 @@ class Hands(msgspec.Struct, frozen=True, kw_only=True):
     """What the tools of one answer work with.
 
     approved: waits until somebody has said yes or no to the call of that id; None where nobody can be asked.
-    prompted: told the estimated tokens of each prompt before it goes out.
+    prompted: told the estimated tokens of each prompt before it goes out. shown: passages as the client is told of them.
     """
 
     asker: Asker
     caller: Caller
     approved: Callable[[str], Awaitable[bool]] | None
     prompted: Callable[[int], None] = lambda _: None
+    shown: Callable[[list[Source]], list[Source]] = list
 
 
 class ToolLoop:
@@ -51,6 +52,7 @@ class ToolLoop:
         self._provider, self._turn, self._hands = provider, turn, hands
         self._tools = {tool.spec.name: tool for tool in tools if hands.approved is not None or not tool.spec.confirm}
         self._offers = tuple(map(offer, [tool.spec for tool in self._tools.values()]))
+        self._told_of: set[str] = set()
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def answer(self, request: ModelRequest, steps: int) -> Finish:
@@ -63,7 +65,7 @@ class ToolLoop:
                 return finish
             said = self._turn.said()
             request.messages.append(Message("assistant", said, tool_calls=tuple(calls)))
-            request.messages.extend(await self._results(calls, self._room(request)))
+            request.messages.extend(await self.results(calls, request))
             if (left := self._room(request)) is not None and left < LEAST_ROOM:
                 break
         finish, _ = await self._ask(replace(request, tools=()))
@@ -84,8 +86,9 @@ class ToolLoop:
         answer = min(request.max_tokens or context // ANSWER_SHARE, context // 2)
         return context - answer - estimate(request.messages) - estimate_offers(request.tools)
 
-    async def _results(self, calls: list[ToolCall], room: int | None) -> list[Message]:
-        """What each call came to, as messages. Everything has ended when this returns or raises."""
+    async def results(self, calls: list[ToolCall], request: ModelRequest) -> list[Message]:
+        """What each call came to, as messages for the model. Everything has ended when this returns or raises."""
+        room = self._room(request)
         most_chars = 10**9 if room is None else max(0, room * CHARS_A_TOKEN // len(calls))
         found: list[list[Source]] = [[] for _ in calls]
         tasks = [
@@ -107,9 +110,15 @@ class ToolLoop:
         self._turn.called(call, confirm=task is None)
         result = await (task or self._run_if_approved(call, sources, most_chars))
         self._turn.returned(result.output, result.error, result.elapsed_ms)
-        if sources:
-            self._turn.found(sources)
+        self._tell_of_sources(sources)
         return Message("tool", result.content, tool_call_id=call.id)
+
+    def _tell_of_sources(self, sources: list[Source]) -> None:
+        """Each passage once in an answer, however often it was found."""
+        new = {source.key: source for source in sources if source.key not in self._told_of}
+        if new:
+            self._told_of.update(new)
+            self._turn.found(self._hands.shown(list(new.values())))
 
     def _waits(self, call: ToolCall) -> bool:
         return call.name in self._tools and self._tools[call.name].spec.confirm
