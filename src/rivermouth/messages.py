@@ -104,6 +104,12 @@ class Reply(msgspec.Struct, kw_only=True):
     """What the answer cost by the price table, filled in by whoever knows the prices; 0.0 for a model without one."""
 
 
+def with_more(sources: list[Source], found: list[Source]) -> list[Source]:
+    """`sources` with those of `found` behind them that are not there yet: several searches may find one passage."""
+    known = {source.key for source in sources}
+    return [*sources, *(source for source in found if source.key not in known)]
+
+
 def fold(events: Iterable[Event]) -> Reply:
     """The reply that `events` amount to so far. Raises: ValueError where the first is not a `RunStarted`."""
     stream = iter(events)
@@ -123,7 +129,7 @@ def fold(events: Iterable[Event]) -> Reply:
                 if kind == "text" and reply.first_token_at is None:
                     reply.first_token_at = event.at
             case SourcesFound(sources=sources):
-                reply.sources = [*reply.sources, *sources]
+                reply.sources = with_more(reply.sources, sources)
             case Transcribed():
                 reply.transcript = event
             case UsageCounted():

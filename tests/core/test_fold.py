@@ -3,7 +3,7 @@
 import pytest
 
 from rivermouth.errors import Problem
-from rivermouth.events import Delta, Event, PartStarted, RunEnded, RunStarted, SourcesFound, Transcribed
+from rivermouth.events import Delta, Event, PartStarted, RunEnded, RunStarted, Source, SourcesFound, Transcribed
 from rivermouth.grammar import check
 from rivermouth.messages import fold
 from rivermouth.plugins import load, names
@@ -56,10 +56,13 @@ def test_the_first_token_is_one_of_the_answer_not_of_the_reasoning() -> None:
     assert reply.first_token_at == first
 
 
-def test_sources_found_twice_are_joined_and_the_log_is_not_changed() -> None:
-    log: list[Event] = [SAMPLES["plain"][0], SourcesFound(1.0, [SOURCE]), SourcesFound(2.0, [SOURCE])]
+OTHER = Source("k2", "tides.md", "Moon", "It pulls.", "md")
 
-    assert fold(log).sources == [SOURCE, SOURCE]
+
+def test_sources_of_several_searches_are_joined_each_once_and_the_log_is_not_changed() -> None:
+    log: list[Event] = [SAMPLES["plain"][0], SourcesFound(1.0, [SOURCE]), SourcesFound(2.0, [OTHER, SOURCE])]
+
+    assert fold(log).sources == [SOURCE, OTHER]
     assert log[1] == SourcesFound(1.0, [SOURCE])
 
 

@@ -9,6 +9,7 @@ from rivermouth.events import (
     PartEnded,
     PartStarted,
     RunEnded,
+    Source,
     SourcesFound,
     StepEnded,
     StepStarted,
@@ -370,3 +371,59 @@ def test_a_conversation_without_a_name_gets_one(name, made):
     unique = "6f1c1f0e-8f0a-4c5e-9b57-0d7f6a1f2b3c"
 
     assert dialects.load(name).conversation_id("alice", 1_763_662_530, unique) == made
+
+
+FOUND = [SOURCE, Source("k2", "Tides.md", "Chapter 2", "High \u2028 water", "md", 0.25)]
+CITED = (
+    '"sources":[{"key":"k1","filename":"handbook.pdf","source":"12","content":"Wake \\u201cwell\\u201d.\\r\\n",'
+    '"documentType":"pdf"},{"key":"k2","filename":"Tides.md","source":"Chapter 2","content":"High \\u2028 water",'
+    '"documentType":"md"}]'
+)
+
+
+def cited_log():
+    """A search before the answer, and one of a tool's that finds one of the same again."""
+    return [run_started(), SourcesFound(BEGAN, FOUND), SourcesFound(BEGAN, FOUND[:1]), *part(("Hi",)), *ending()]
+
+
+def test_knowbase_tells_steps_of_reading_behind_the_sources():
+    steps = [
+        StepStarted(BEGAN, "searching", {"query": "q", "file_count": 2}),
+        StepEnded(BEGAN, "searching", 3.25),
+        StepStarted(BEGAN, "reading", {"filename": "handbook.pdf", "source": "12"}),
+        StepEnded(BEGAN, "reading", 0.5),
+        SourcesFound(BEGAN, FOUND),
+    ]
+
+    assert stream("knowbase", [run_started(), *steps], {"thinking": True}) == lines(
+        f'event: sources\ndata: {{{CITED},"documentType":"pdf"}}',
+        'event: thinking\ndata: {"step":"searching","query":"q","file_count":2,"elapsed_ms":3.25}',
+        'id: 6\nevent: thinking\ndata: {"step":"reading","filename":"handbook.pdf","source":"12","elapsed_ms":0.5}',
+    )
+
+
+def test_knowbase_tells_its_sources_once():
+    assert stream("knowbase", cited_log()).count("event: sources") == 1
+
+
+def test_smarttalk_has_each_source_once_in_its_answer():
+    assert f'"response":"Hi",{CITED},"usage"' in stream("smarttalk", cited_log())
+
+
+@pytest.mark.parametrize(
+    ("name", "part_of_body"),
+    [
+        ("knowbase", CITED),
+        (
+            "ares",
+            '"sources":[{"title":"handbook.pdf","url":null,"relevance_score":0.5},'
+            '{"title":"Tides.md","url":null,"relevance_score":0.25}]',
+        ),
+        ("smarttalk", f'"metadata":{{{CITED},"usage"'),
+    ],
+)
+def test_the_json_answer_has_each_source_once(name, part_of_body):
+    body = dialects.load(name).whole(fold(cited_log())).body.decode()
+
+    assert part_of_body in body
+    assert body.count('"sources"') == 1

@@ -30,7 +30,7 @@ from rivermouth.events import (
     UsageCounted,
 )
 from rivermouth.framing import Frame
-from rivermouth.messages import ChatRequest, Reply
+from rivermouth.messages import ChatRequest, Reply, with_more
 
 ROUTES: tuple[Route, ...] = (Route("/api/chat", ("jwt",), required=False),)
 IDS: bool = False
@@ -138,7 +138,7 @@ class Encoder:
             case StepStarted(at=at, name=name):
                 return [self._thinking(at, name)]
             case SourcesFound(sources=sources):
-                self._sources += sources
+                self._sources = with_more(self._sources, sources)
             case ToolCalled(at=at, id=id, name=name, arguments=arguments):
                 waits = {"confirm": True} if event.confirm else {}
                 return [self._frame(at, "tool_start", toolCallId=id, name=name, input=embedded(arguments), **waits)]
