@@ -37,7 +37,7 @@ from rivermouth.fields import (
     listener,
 )
 from rivermouth.origins import Given, SettingsError
-from rivermouth.tool_settings import Tools
+from rivermouth.tool_settings import McpServers, Tools
 
 __all__ = ["AGENTS", "SYSTEMS", "Settings", "SettingsError", "listener", "load_settings"]
 
@@ -204,6 +204,9 @@ class Settings(Section):
     search: Search = Search()
     cors: Cors = Cors()
     tools: Tools = Tools()
+    mcp: McpServers = Field(
+        {}, description="Servers whose tools agents may use, by the name that the tools begin with."
+    )
 
     @property
     def rows_file(self) -> Path:

@@ -1,53 +1,114 @@
 """All tools of a server: opened once, found by name."""
 
-from collections.abc import Iterator, Sequence
+import asyncio
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 
 from rivermouth import plugins
 from rivermouth.clock import Clock
 from rivermouth.settings import Settings
-from rivermouth.tools import Tool, Toolbox
+from rivermouth.tool_settings import McpServers
+from rivermouth.tools import Asker, Spec, Tool
+
+if TYPE_CHECKING:
+    from rivermouth.tools._mcp import Server
 
 logger = structlog.get_logger("rivermouth.tools")
 
 
-async def open_toolbox(settings: Settings, clock: Clock) -> Toolbox:
-    """The tools that are there with these settings."""
-    return Box([tool for name in plugins.names("tools") for tool in plugins.load("tools", name).open(settings, clock)])
+async def open_toolbox(settings: Settings, clock: Clock) -> "Box":
+    """The tools that are there with these settings; those of MCP servers come when their servers answer."""
+    box = Box(built_in(settings, clock), settings.tools.confirm)
+    if settings.mcp:
+        box.connect(settings.mcp)
+    return box
+
+
+def built_in(settings: Settings, clock: Clock) -> list[Tool]:
+    """The tools of all plug-in modules."""
+    return [tool for name in plugins.names("tools") for tool in plugins.load("tools", name).open(settings, clock)]
 
 
 class Box:
-    """Tools by their names."""
+    """Tools by their names. confirm: those that wait for a person's approval, as the settings have them."""
 
-    def __init__(self, tools: Sequence[Tool]) -> None:
-        self._tools = {tool.spec.name: tool for tool in tools}
+    def __init__(self, tools: Sequence[Tool], confirm: Sequence[str] = ()) -> None:
+        self._own = {tool.spec.name: tool for tool in tools}
+        self._confirm = confirm
         self._missed: set[str] = set()
+        self._connecting: asyncio.Task[None] | None = None
+        self._running: list[asyncio.Task[None]] = []
+        self.servers: list[Server] = []
 
     def all(self) -> list[Tool]:
         """Every tool, by name."""
-        return [self._tools[name] for name in sorted(self._tools)]
+        return [tool for _, tool in sorted(self._by_name().items())]
 
     def named(self, names: Sequence[str]) -> list[Tool]:
         """Those of these names; what there is not is logged once."""
-        chosen: dict[str, Tool] = {}
+        there, chosen = self._by_name(), dict[str, Tool]()
         for name in names:
-            found = {tool.spec.name: tool for tool in self._matching(name)}
-            if not found:
-                self._miss(name)
-            chosen |= {key: tool for key, tool in found.items() if key not in chosen}
+            found = [key for key in sorted(there) if matches(key, name)]
+            if not found and name not in self._missed:
+                self._missed.add(name)
+                logger.warning("tool_missing", tool=name)
+            chosen |= {key: there[key] for key in found if key not in chosen}
         return list(chosen.values())
 
-    def _matching(self, name: str) -> Iterator[Tool]:
-        if name.endswith("*"):
-            yield from (tool for tool in self.all() if tool.spec.name.startswith(name[:-1]))
-        elif name in self._tools:
-            yield self._tools[name]
+    def _by_name(self) -> dict[str, Tool]:
+        others: dict[str, Tool] = {tool.spec.name: tool for server in self.servers for tool in server.tools}
+        return {name: self._marked(tool) for name, tool in (others | self._own).items()}
 
-    def _miss(self, name: str) -> None:
-        if name not in self._missed:
-            self._missed.add(name)
-            logger.warning("tool_missing", tool=name)
+    def _marked(self, tool: Tool) -> Tool:
+        return Confirmed(tool) if any(matches(tool.spec.name, one) for one in self._confirm) else tool
+
+    def connect(self, servers: McpServers) -> None:
+        """Begin to connect them, and go on doing so until `close`."""
+        self._connecting = asyncio.create_task(self._connect(servers))
+
+    async def _connect(self, servers: McpServers) -> None:
+        # In a thread, and only where there is a server: importing the SDK takes longer than all the rest of a start.
+        module = await asyncio.to_thread(importlib.import_module, "rivermouth.tools._mcp")
+        self.servers = [module.Server(name, own) for name, own in servers.items()]
+        self._running = [asyncio.create_task(server.run()) for server in self.servers]
+
+    async def tried(self) -> None:
+        """Return when each MCP server has answered, or failed to, once."""
+        if self._connecting is not None:
+            await asyncio.wait({self._connecting})
+        for server in self.servers:
+            await server.tried.wait()
 
     async def close(self) -> None:
-        """Nothing was started."""
+        """Leave the MCP servers; those that were started for this have ended then."""
+        if self._connecting is not None:
+            # Not cancelled: the thread that imports would go on, and find the interpreter gone.
+            await asyncio.wait({self._connecting})
+        await asyncio.gather(
+            *(server.leave(task) for server, task in zip(self.servers, self._running, strict=True)),
+        )
+
+
+class Confirmed:
+    """A tool that waits for approval because the settings say so."""
+
+    def __init__(self, tool: Tool) -> None:
+        self._tool = tool
+
+    @property
+    def spec(self) -> Spec:
+        """The tool's own, marked."""
+        return msgspec.structs.replace(self._tool.spec, confirm=True)
+
+    async def call(self, arguments: dict[str, Any], asker: Asker) -> Any:
+        """What the tool does."""
+        return await self._tool.call(arguments, asker)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether it is that name, or begins as one that ends in `*` does."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
