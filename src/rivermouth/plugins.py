@@ -22,13 +22,18 @@ def names(folder: Folder) -> tuple[str, ...]:
     return tuple(sorted(here | {entry.name for entry in entry_points(group=f"rivermouth.{folder}")}))
 
 
-@cache
 def load(folder: Folder, name: str) -> ModuleType:
     """The plug-in module. Raises: LookupError, naming those there are, where there is none of that name."""
+    plugin = found(folder, name)
+    assert isinstance(plugin, ModuleType), f"{name} in {folder} is not a module"
+    return plugin
+
+
+@cache
+def found(folder: Folder, name: str) -> object:
+    """What lies there under that name, a module unless an entry point names something else. Raises: LookupError."""
     if name not in names(folder):
         raise LookupError(f"no {folder.removesuffix('s')} named {name!r}; there are: {', '.join(names(folder))}")
     for entry in entry_points(group=f"rivermouth.{folder}", name=name):
-        plugin = entry.load()
-        assert isinstance(plugin, ModuleType), f"{entry.value} is not a module"
-        return plugin
+        return entry.load()
     return importlib.import_module(f"rivermouth.{folder}.{name}")

@@ -26,6 +26,16 @@ def _servers(servers: dict[str, "McpServer"]) -> dict[str, "McpServer"]:
     return servers
 
 
+def _functions(entries: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in entries:
+        if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?", entry):
+            raise ValueError(
+                f"{entry!r} is no function: it is package.module:function, or package.module for one with `open`"
+            )
+    return entries
+
+
+Functions = Annotated[tuple[str, ...], AfterValidator(_functions)]
 Hosts = Annotated[tuple[str, ...], AfterValidator(_hosts)]
 
 
@@ -43,6 +53,10 @@ class Fetch(Section):
 class Tools(Section):
     """What agents may use besides the model."""
 
+    functions: Functions = Field(
+        (),
+        description="Python functions that are tools, each `package.module:function`, or a module in the data directory's `tools`.",
+    )
     confirm: tuple[str, ...] = Field(
         (), description="Tools that wait for a person's approval at each call; `files.*` is all whose names begin so."
     )

@@ -3,7 +3,8 @@
 A tool says what it is (`Spec`) and does it (`call`). Whoever runs the tools bounds their time and their output, checks the
 arguments against the schema and gives a `ToolFailed` to the model as the result; a tool need only do its work.
 
-A module of this folder, or of the entry-point group `rivermouth.tools`, has an `open` of the shape of `Opener`.
+A module of this folder, or of the entry-point group `rivermouth.tools`, has an `open` of the shape of `Opener`. An entry point
+may also be a plain function with type hints and a docstring.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

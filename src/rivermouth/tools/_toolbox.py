@@ -12,7 +12,7 @@ from rivermouth import plugins
 from rivermouth.clock import Clock
 from rivermouth.settings import Settings
 from rivermouth.tool_settings import McpServers
-from rivermouth.tools import Asker, Spec, Tool
+from rivermouth.tools import Asker, Spec, Tool, _functions
 
 if TYPE_CHECKING:
     from rivermouth.tools._mcp import Server
@@ -22,15 +22,25 @@ logger = structlog.get_logger("rivermouth.tools")
 
 async def open_toolbox(settings: Settings, clock: Clock) -> "Box":
     """The tools that are there with these settings; those of MCP servers come when their servers answer."""
-    box = Box(built_in(settings, clock), settings.tools.confirm)
+    box = Box(own_tools(settings, clock), settings.tools.confirm)
     if settings.mcp:
         box.connect(settings.mcp)
     return box
 
 
-def built_in(settings: Settings, clock: Clock) -> list[Tool]:
-    """The tools of all plug-in modules."""
-    return [tool for name in plugins.names("tools") for tool in plugins.load("tools", name).open(settings, clock)]
+def own_tools(settings: Settings, clock: Clock) -> list[Tool]:
+    """Those of all plug-ins, and the functions of the settings. Raises: SettingsError for a function that cannot be had."""
+    plugged = [tool for name in plugins.names("tools") for tool in plugged_in(name, settings, clock)]
+    return [*plugged, *_functions.of_settings(settings, clock)]
+
+
+def plugged_in(name: str, settings: Settings, clock: Clock) -> Sequence[Tool]:
+    """The tools of that plug-in; none, and a line in the log, where it is broken: it may be nobody's who runs this server."""
+    try:
+        return _functions.of_plugin(plugins.found("tools", name), settings, clock)
+    except Exception as error:  # noqa: BLE001, somebody's package may raise anything while it is imported
+        logger.error("tool_left_out", tool=name, reason=f"{type(error).__name__}: {error}"[:300])
+        return []
 
 
 class Box:
