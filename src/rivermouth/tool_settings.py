@@ -55,7 +55,7 @@ class Tools(Section):
 
     functions: Functions = Field(
         (),
-        description="Python functions that are tools, each `package.module:function`, or a module in the data directory's `tools`.",
+        description="Python functions, each `package.module:function`; modules may lie in the data directory's `tools`.",
     )
     confirm: tuple[str, ...] = Field(
         (), description="Tools that wait for a person's approval at each call; `files.*` is all whose names begin so."

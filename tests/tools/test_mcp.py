@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -48,7 +49,8 @@ async def toolbox(**servers: dict[str, Any]) -> AsyncIterator[Box]:
 
 
 def play(story: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(story, SECONDS))
+    """In the loop that `rivermouth serve` has; tests/test_cli_tools.py is played in asyncio's own."""
+    return uvloop.run(asyncio.wait_for(story, SECONDS))
 
 
 async def until(holds: Callable[[], Any]) -> None:
@@ -198,7 +200,9 @@ def test_a_call_that_is_cancelled_leaves_the_connection_as_it_was():
 @pytest.mark.parametrize(
     ("own", "reason"),
     [
-        ({"command": "/no/such/program"}, "No such file"),
+        ({"command": "/no/such/program"}, "there is no program /no/such/program"),
+        ({"command": sys.executable, "cwd": "/no/such/folder"}, "there is no folder /no/such/folder"),
+        ({"command": str(HARBOUR)}, "is no program that may be started"),
         (
             {"command": sys.executable, "args": ("-S", "-c", "import no_such_module")},
             "No module named 'no_such_module'",

@@ -9,7 +9,7 @@ import sys
 import click
 
 import rivermouth
-from rivermouth.cli import chat, doctor, migrate, serve, token
+from rivermouth.cli import chat, doctor, migrate, serve, token, tools
 from rivermouth.cli.failures import exit_code
 
 EXIT_CODES = """\b
@@ -35,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (serve.command, chat.command, token.group, migrate.command, doctor.command):
+for command in (serve.command, chat.command, token.group, migrate.command, tools.group, doctor.command):
     cli.add_command(command)
 
 

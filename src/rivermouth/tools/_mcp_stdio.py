@@ -45,8 +45,15 @@ class Stdio:
         """Set when the child says nothing more."""
 
     async def __aenter__(self) -> Streams:
-        """Start it. Raises: OSError."""
-        self._child = await self._spawn()
+        """Start it. Raises: OSError, whose text says what is wrong."""
+        try:
+            self._child = await self._spawn()
+        except FileNotFoundError:  # uvloop does not say of what
+            there = self._cwd is None or self._cwd.is_dir()
+            why = f"there is no program {self._command[0]}" if there else f"there is no folder {self._cwd}"
+            raise OSError(why) from None
+        except PermissionError:
+            raise OSError(f"{self._command[0]} is no program that may be started") from None
         self._to_us, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         write, self._from_us = anyio.create_memory_object_stream[SessionMessage](0)
         self._streams = (self._to_us, read, write, self._from_us)

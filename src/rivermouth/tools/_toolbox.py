@@ -21,38 +21,40 @@ logger = structlog.get_logger("rivermouth.tools")
 
 
 async def open_toolbox(settings: Settings, clock: Clock) -> "Box":
-    """The tools that are there with these settings; those of MCP servers come when their servers answer."""
-    box = Box(own_tools(settings, clock), settings.tools.confirm)
+    """The tools that are there with these settings; those of MCP servers come when their servers answer.
+
+    Raises: SettingsError for a function of the settings that cannot be had. A broken plug-in is left out: it may be nobody's
+    who runs this server.
+    """
+    box = Box(_functions.of_settings(settings, clock), settings.tools.confirm)
+    for name in plugins.names("tools"):
+        try:
+            box.add(_functions.of_plugin(plugins.found("tools", name), settings, clock))
+        except Exception as error:  # noqa: BLE001, somebody's package may raise anything while it is imported
+            box.left_out[name] = f"{type(error).__name__}: {error}".partition("\n")[0][:300]
+            logger.warning("tool_left_out", tool=name, reason=box.left_out[name])
     if settings.mcp:
         box.connect(settings.mcp)
     return box
 
 
-def own_tools(settings: Settings, clock: Clock) -> list[Tool]:
-    """Those of all plug-ins, and the functions of the settings. Raises: SettingsError for a function that cannot be had."""
-    plugged = [tool for name in plugins.names("tools") for tool in plugged_in(name, settings, clock)]
-    return [*plugged, *_functions.of_settings(settings, clock)]
-
-
-def plugged_in(name: str, settings: Settings, clock: Clock) -> Sequence[Tool]:
-    """The tools of that plug-in; none, and a line in the log, where it is broken: it may be nobody's who runs this server."""
-    try:
-        return _functions.of_plugin(plugins.found("tools", name), settings, clock)
-    except Exception as error:  # noqa: BLE001, somebody's package may raise anything while it is imported
-        logger.error("tool_left_out", tool=name, reason=f"{type(error).__name__}: {error}"[:300])
-        return []
-
-
 class Box:
-    """Tools by their names. confirm: those that wait for a person's approval, as the settings have them."""
+    """Tools by their names. confirm: names of those that wait for a person's approval, as the settings have them."""
 
     def __init__(self, tools: Sequence[Tool], confirm: Sequence[str] = ()) -> None:
-        self._own = {tool.spec.name: tool for tool in tools}
+        self._own: dict[str, Tool] = {}
         self._confirm = confirm
         self._missed: set[str] = set()
         self._connecting: asyncio.Task[None] | None = None
         self._running: list[asyncio.Task[None]] = []
         self.servers: list[Server] = []
+        self.left_out: dict[str, str] = {}
+        """Plug-ins that are broken, by name, and why."""
+        self.add(tools)
+
+    def add(self, tools: Sequence[Tool]) -> None:
+        """Put them in; of two with one name the first stays."""
+        self._own = {tool.spec.name: tool for tool in tools} | self._own
 
     def all(self) -> list[Tool]:
         """Every tool, by name."""
