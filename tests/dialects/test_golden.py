@@ -48,6 +48,18 @@ def test_knowbase_streams_sources_then_tokens_then_done():
     )  # fmt: skip
 
 
+def test_knowbase_tells_no_step_that_its_contract_does_not_name():
+    log = [
+        run_started(),
+        SourcesFound(BEGAN, []),
+        StepStarted(BEGAN, "processing"),
+        StepEnded(BEGAN, "processing", 9.0),
+        *ending(),
+    ]
+
+    assert "thinking" not in stream("knowbase", log, {"thinking": True})
+
+
 def test_knowbase_holds_its_steps_until_the_sources_are_out():
     log = [
         run_started(),

@@ -18,6 +18,7 @@ from rivermouth.providers import ModelRequest, ToolsRefused
 from rivermouth.providers.scripted import End, Fail, Step, Text, Tool, Used
 from rivermouth.settings import Agent, Settings
 from tests.engine.playing import ANN, Engine, ended, finished, playing
+from tests.engine.shelf import put
 from tests.engine.tools import Box, Given
 
 SHIPPED = {key: Agent(**value) for key, value in AGENTS.items()}
@@ -50,7 +51,7 @@ def chooses(said: str) -> Model:
             raise ToolsRefused("none here")
         if is_choice(request):
             return [Text(said), Used(10, 1)]
-        key = next(key for key, agent in SHIPPED.items() if agent.instructions == instructions(request))
+        key = next(key for key, agent in SHIPPED.items() if agent.instructions in instructions(request))
         return [Text(f"{key} speaking"), Used(20, 2)]
 
     return model
@@ -169,6 +170,20 @@ def test_for_a_model_without_tools_those_to_ask_are_chosen_first_and_their_answe
     told = engine.provider.requests[-1].messages[-1].content
     assert told.startswith("Is invoice 7 right?")
     assert '<answer from="hr">\nhr speaking\n</answer>' in told
+
+
+def test_for_a_model_without_tools_a_colleague_looks_into_the_files_first(tmp_path: Path) -> None:
+    async def play() -> tuple[Reply, Engine]:
+        async with playing(tmp_path, chooses("hr"), settings=Settings(agents=SHIPPED)) as engine:
+            await put(engine.rows, "leave", "Thirty days of leave are granted.")
+            run = await engine.begin("How many days of leave are granted?", agent="orchestrator", steps=True)
+            return await ended(run), engine
+
+    reply, engine = asyncio.run(play())
+
+    asked = next(request for request in engine.provider.requests if "kind and discreet" in instructions(request))
+    assert "Thirty days of leave are granted." in asked.messages[-1].content
+    assert [source.filename for source in reply.sources] == ["leave.pdf"]
 
 
 def test_an_orchestrator_that_names_nobody_answers_alone(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ class Encoder:
                 self._conversation = event.conversation
             case SourcesFound():
                 return self._open(event.sources)
-            case StepStarted() if self._thinking:
+            case StepStarted(name=name) if self._thinking and (name in FIELDS or name in AS_THEY_BEGIN):
                 return self._begin(event)
             case StepEnded() if self._thinking:
                 return self._finish(event)

@@ -34,6 +34,8 @@ NO_BODY = {"description": "The cursor is at the end of a finished answer."}
 NOTHING = {"description": "Nothing is being answered in it at the moment."}
 STOPPED = {"stream_id": RUN, "state": "stopped", "already": False}
 TICKET = {"url": f"/streams/{RUN}?ticket=MTc2MzY2MjU5MCAzZjlhMWM3ZQ.q0Zc3m1kTtqj5y8Jm0o2tK", "expires_in": 60}
+APPROVAL = {"toolCallId": "call_1", "approved": True}
+APPROVED = {"stream_id": RUN, **APPROVAL, "already": False}
 KEY = {
     "name": "id",
     "in": "path",
@@ -169,6 +171,27 @@ PATHS: dict[str, dict[str, Any]] = {
         **_stop("delete"),
     },
     "/streams/{id}/stop": _stop("post"),
+    "/streams/{id}/approve": _operation(
+        "streams",
+        "post",
+        "streams-approve",
+        "Say yes or no to a call of a tool that waits for it",
+        {
+            "200": {
+                "description": "It is said; the first word counts.",
+                "content": json_content(shape(APPROVED), APPROVED),
+            },
+            **BAD,
+            **REFUSALS,
+            "409": _refusal("conflict", "no call 'call_1' waits for approval in this stream"),
+            **GONE,
+            "413": _refusal("too_large", "the body is larger than the limit of 16384 bytes"),
+            "415": _refusal("unsupported_media_type", "the body must be application/json"),
+        },
+        security=ANY,
+        parameters=[ID],
+        requestBody={"required": True, "content": json_content(shape(APPROVAL), APPROVAL)},
+    ),
     "/streams/{id}/ticket": _operation(
         "streams",
         "post",

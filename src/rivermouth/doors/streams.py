@@ -1,21 +1,23 @@
 """`/streams/{id}`: the answer as a resource, the same for all dialects. Source: contracts/streams.md."""
 
-from rivermouth.dialects import Answer
+from rivermouth.dialects import Answer, Incoming, _request
 from rivermouth.doors.following import Following, refuse_if_forgotten, state_of
-from rivermouth.doors.http import Receive, Request, Send, answer, answering, to_json
+from rivermouth.doors.http import Disconnected, Receive, Request, Send, answer, answering, read_body, to_json
 from rivermouth.engine import tickets
 from rivermouth.engine.auth import Auth
 from rivermouth.engine.run import may_follow, no_such_run
 from rivermouth.engine.runs import Runs
 from rivermouth.engine.tickets import Tickets
-from rivermouth.errors import MethodNotAllowed
+from rivermouth.errors import BadRequest, MethodNotAllowed
 from rivermouth.stores.event_log import RunLog
 
-METHODS = {"": ("GET", "HEAD", "DELETE"), "stop": ("POST",), "ticket": ("POST",)}
+METHODS = {"": ("GET", "HEAD", "DELETE"), "stop": ("POST",), "ticket": ("POST",), "approve": ("POST",)}
+MOST_BYTES = 16_384
+"""Of a body that says yes or no to a call."""
 
 
 class StreamsDoor:
-    """Resume, watch and stop."""
+    """Resume, watch, stop and approve."""
 
     def __init__(self, *, auth: Auth, runs: Runs, following: Following, tickets: Tickets) -> None:
         self._auth, self._runs, self._following, self._tickets = auth, runs, following, tickets
@@ -35,6 +37,8 @@ class StreamsDoor:
                 await self._stop(request, run_id, send)
             case "POST", "ticket":
                 await self._issue(request, run_id, send)
+            case "POST", "approve":
+                await self._approve(request, run_id, receive, send)
             case "HEAD", "":
                 await answer(request, send, state_of(await self._admitted(request, run_id)))
             case "GET", "":
@@ -76,9 +80,34 @@ class StreamsDoor:
         body = to_json({"stream_id": run_id, "state": log.state, "already": already})
         await answer(request, send, Answer(200, {}, body))
 
+    async def _approve(self, request: Request, run_id: str, receive: Receive, send: Send) -> None:
+        """Say yes or no to a call of a tool; the same again is no error."""
+        log = await self._readable(request, run_id)
+        if log.started.owner not in await self._owners(request, log):
+            raise no_such_run()
+        refuse_if_forgotten(log)
+        try:
+            body = await read_body(receive, request.headers, MOST_BYTES)
+        except Disconnected:
+            request.seen.status = 499
+            return
+        call, approved = approval_in(Incoming(path=request.path, headers=request.headers, body=body))
+        already = await self._runs.approve(run_id, call, approved=approved)
+        said = to_json({"stream_id": run_id, "toolCallId": call, "approved": approved, "already": already})
+        await answer(request, send, Answer(200, {}, said))
+
     async def _issue(self, request: Request, run_id: str, send: Send) -> None:
         """A ticket is given for a credential, never for another ticket: else one would be good for ever."""
         refuse_if_forgotten(await self._readable(request, run_id))
         url = f"/streams/{run_id}?ticket={self._tickets.issue(run_id)}"
         body = to_json({"url": url, "expires_in": tickets.SECONDS})
         await answer(request, send, Answer(200, {"Cache-Control": "no-store"}, body))
+
+
+def approval_in(request: Incoming) -> tuple[str, bool]:
+    """The call's id, and yes or no. Raises: BadRequest, UnsupportedMedia."""
+    body = _request.json_object(request)
+    call, approved = _request.required_name(body, "toolCallId"), _request.flag(body, "approved")
+    if approved is None:
+        raise BadRequest("approved is required: true or false", field="approved", value_type="missing")
+    return call, approved

@@ -44,6 +44,11 @@ class Elsewhere:
         except Unavailable:
             return False
 
+    async def decide(self, run: str, call: str, *, approved: bool, waits: bool, tell: bool) -> tuple[bool | None, bool]:
+        """Say yes or no to a call of a tool, where it waits: what counts now, and whether it was said just now. None where it
+        neither waits nor has been decided. tell: let the run's owner know. Raises: Unavailable."""
+        return await self._replicas.decide(run, call, approved=approved, waits=waits, tell=tell)
+
     @contextmanager
     def viewing(self, log: RunLog) -> Iterator[None]:
         """While inside, somebody here listens to another replica's run, and its owner lets it go on."""

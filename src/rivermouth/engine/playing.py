@@ -15,7 +15,7 @@ from rivermouth.engine.grounding import as_shown, grounded, look_up
 from rivermouth.engine.library import Library
 from rivermouth.engine.run import Observer, Run
 from rivermouth.engine.turn import Turn
-from rivermouth.engine.workbench import Workbench
+from rivermouth.engine.workbench import SEARCH_TOOL, Workbench
 from rivermouth.errors import Internal, Interrupted, Problem, RivermouthError, problem_of
 from rivermouth.events import MessageSaved, Outcome, RunEnded
 from rivermouth.messages import ChatRequest, Message, fold
@@ -27,7 +27,6 @@ from rivermouth.stores.event_log import RunLog
 logger = structlog.get_logger("rivermouth.runs")
 
 INTERRUPTED = "the server stopped before the answer was complete; what had come is kept"
-SEARCH_TOOL = "search_documents"
 DEAF_SECONDS = 1.0
 """How long a provider may take to end after it was cancelled."""
 
@@ -126,7 +125,7 @@ class Player:
             run.prompt_estimate = estimate(messages)
             return msgspec.structs.replace(asked, messages=messages)
 
-        return await self._bench.answer(run, turn, asked, agent, without_tools)
+        return await self._bench.answer(run, turn, asked, agent, without_tools, heard=request.stream)
 
     async def _picked(
         self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]

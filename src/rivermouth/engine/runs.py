@@ -14,6 +14,7 @@ import structlog
 from rivermouth.clock import Clock
 from rivermouth.engine.agents import agent_for, model_name
 from rivermouth.engine.answers import Answers
+from rivermouth.engine.approvals import decide
 from rivermouth.engine.auth import Principal
 from rivermouth.engine.context import estimate
 from rivermouth.engine.elsewhere import Elsewhere
@@ -81,6 +82,7 @@ class Runs:
         if replicas is not None:
             self._elsewhere = Elsewhere(replicas, PATIENCE * settings.runs.lease)
             replicas.on_stop, replicas.on_left = self._stop_for_another, self._left_by_another
+            replicas.on_approve = self._decided_by_another
 
     async def start(
         self,
@@ -192,6 +194,15 @@ class Runs:
             pass
         return log, already
 
+    async def approve(self, run_id: str, call: str, *, approved: bool) -> bool:
+        """Say yes or no to a call of a tool that waits; returns whether the same had been said before.
+
+        Raises: NotFound; Conflict where nothing waits, or the opposite has been said; Unavailable.
+        """
+        log, run = await self.find(run_id), self.live.get(run_id)
+        here = run.approvals if run is not None else None
+        return await decide(log, call, approved=approved, here=here, elsewhere=self._elsewhere)
+
     @contextmanager
     def watching(self, log: RunLog) -> Iterator[None]:
         """While inside, somebody listens to the run; when the last one leaves, its grace period begins."""
@@ -295,6 +306,10 @@ class Runs:
     def _stop_for_another(self, run_id: str) -> None:
         if (run := self.live.get(run_id)) is not None:
             self._end_early(run, "stopped")
+
+    def _decided_by_another(self, run_id: str, call: str, approved: bool) -> None:  # noqa: FBT001, as `Replicas` has it
+        if (run := self.live.get(run_id)) is not None:
+            run.approvals.settle(call, approved=approved)
 
     def _left_by_another(self, run_id: str) -> None:
         if (run := self.live.get(run_id)) is not None:

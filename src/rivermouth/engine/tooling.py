@@ -10,6 +10,7 @@ before it have returned. One that needs somebody's approval is told, and waits; 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -27,8 +28,8 @@ CHARS_A_TOKEN = 3
 LEAST_ROOM = 200
 """Tokens; where there is less left for results, the model answers with what it has."""
 ANSWER_SHARE = 4
-STEPS = {"search_documents": "searching", "read_document": "reading"}
-"""What calls of these tools are called on the way; all others are `processing`."""
+STEPS = {"search_documents": ("searching", "query"), "read_document": ("reading", "place")}
+"""What calls of these tools are called on the way, and which argument says more; all others are `processing`."""
 
 
 class Hands(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +99,7 @@ class ToolLoop:
             for call, sources in zip(calls, found, strict=True)
         ]
         try:
-            with self._turn.step(STEPS.get(calls[0].name, "processing")):
+            with self._turn.step(*step_of(calls[0])):
                 told = zip(calls, tasks, found, strict=True)
                 return [await self._tell(call, task, sources, most_chars) for call, task, sources in told]
         finally:
@@ -141,6 +142,16 @@ async def _end(tasks: "list[asyncio.Task[Result]]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def step_of(call: ToolCall) -> tuple[str, dict[str, Any]]:
+    """What the work that begins with this call is called, and what there is to say of it."""
+    name, field = STEPS.get(call.name, ("processing", ""))
+    try:
+        told = msgspec.json.decode(call.arguments) if field else None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        told = None
+    return name, {field: told[field]} if isinstance(told, dict) and isinstance(told.get(field), str) else {}
 
 
 def offer(spec: Spec) -> ToolOffer:

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
+from msgspec.structs import replace
 
 from rivermouth.clock import Clock
 from rivermouth.engine.aside import aside
 from rivermouth.engine.calling import Caller
 from rivermouth.engine.choosing import choice_request, named_in
 from rivermouth.engine.colleagues import Colleague, calls_of, joined
-from rivermouth.engine.grounding import as_shown
+from rivermouth.engine.grounding import as_shown, grounded
 from rivermouth.engine.library import Library
 from rivermouth.engine.run import Run, is_anonymous
 from rivermouth.engine.tooling import Hands, ToolLoop
@@ -25,6 +26,8 @@ from rivermouth.tools import Asker, Toolbox
 
 logger = structlog.get_logger("rivermouth.tools")
 
+SEARCH_TOOL = "search_documents"
+"""Where a model takes no tools, what an agent with this one would have found is looked up before it is asked."""
 MOST_ASKED = 3
 """Agents that are asked where the model cannot call them itself."""
 
@@ -60,21 +63,30 @@ class Workbench:
         request: ModelRequest,
         agent: Agent,
         without_tools: Callable[[], Awaitable[ModelRequest]],
+        *,
+        heard: bool,
     ) -> Finish:
         """An answer in which the agent's tools may be called, and the agents that it asks. A model that takes no tools
-        answers `without_tools`."""
+        answers `without_tools`. heard: whether somebody follows it who could approve a call."""
         colleagues = [
             Colleague(name, other, request, ask=self._answer_aside, spend=turn.spend, now=self._clock.now)
             for name, other in self._usable(run, agent.asks).items()
         ]
-        return await self._answer(turn, request, agent, self._hands(run), colleagues, without_tools)
+        return await self._answer(turn, request, agent, self._hands(run, heard=heard), colleagues, without_tools)
 
     async def _answer_aside(self, request: ModelRequest, turn: Turn, agent: Agent, asker: Asker) -> Finish:
-        async def as_it_is() -> ModelRequest:
-            return request
+        async def without_tools() -> ModelRequest:
+            if SEARCH_TOOL not in agent.tools:
+                return request
+            question = request.messages[-1].content
+            found = await asker.search(question, self._settings.search.passages)
+            prompt = await grounded(
+                agent.instructions, [], question, found, room=self._provider, answer_tokens=request.max_tokens
+            )
+            return replace(request, messages=prompt.messages) if found else request
 
         hands = Hands(asker=asker, caller=self._caller, approved=None)
-        return await self._answer(turn, request, agent, hands, [], as_it_is)
+        return await self._answer(turn, request, agent, hands, [], without_tools)
 
     async def _answer(
         self,
@@ -118,7 +130,7 @@ class Workbench:
         said = await aside(lambda own: self._provider.stream(asked, own), asked.messages, turn.spend, self._clock.now)
         return named_in(said, list(agents), most=most)
 
-    def _hands(self, run: Run) -> Hands:
+    def _hands(self, run: Run, *, heard: bool) -> Hands:
         def prompted(tokens: int) -> None:
             run.prompt_estimate = tokens
 
@@ -130,7 +142,8 @@ class Workbench:
             read=lambda file, place: library.read(scope.owners, file, place),
         )
         shown = partial(as_shown, most_chars=self._settings.search.passage_chars)
-        return Hands(asker=asker, caller=self._caller, approved=run.approvals.wait, prompted=prompted, shown=shown)
+        approved = run.approvals.wait if heard else None
+        return Hands(asker=asker, caller=self._caller, approved=approved, prompted=prompted, shown=shown)
 
     def _usable(self, run: Run, names: Sequence[str]) -> dict[str, Agent]:
         anonymous = is_anonymous(run.log.started)

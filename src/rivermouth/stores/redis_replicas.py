@@ -1,4 +1,4 @@
-"""Stops and viewers across replicas, through Redis."""
+"""Stops, approvals and viewers across replicas, through Redis."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -15,6 +15,30 @@ VIEW_SECONDS = 15.0
 """How long viewers are reckoned with of whom nothing is heard: their replica may have died."""
 
 
+DECIDE = """
+local prefix, run, call = ARGV[1], ARGV[2], ARGV[3]
+local key = prefix .. 'decided:' .. run
+local first = 0
+if ARGV[5] == '1' then
+    first = redis.call('HSETNX', key, call, ARGV[4])
+    redis.call('PEXPIRE', key, ARGV[7])
+end
+local said = redis.call('HGET', key, call)
+if not said then return {-1, 0} end
+local owner = redis.call('GET', prefix .. 'where:' .. run)
+if owner and ARGV[6] == '1' then
+    redis.call('XADD', prefix .. 'control:' .. owner, 'MAXLEN', '~', 1000, '*', 'approve', said .. ' ' .. run .. ' ' .. call)
+    redis.call('PEXPIRE', prefix .. 'control:' .. owner, ARGV[7])
+end
+return {tonumber(said), first}
+"""
+"""Note what is said of a call of a tool that waits, unless something has been said of it, and tell the owner where asked to.
+
+`decided:RUN` is a hash: call → 1 where somebody approved it, 0 where somebody refused it. Returns what counts, or -1 where
+nothing has been said and nothing waits; and 1 for the first who says so. The other keys: `redis_scripts.py`.
+"""
+
+
 class RedisReplicas:
     """The `Replicas` of a `RedisBackend`. name: this replica's id at the moment. timeout: seconds for a question."""
 
@@ -24,7 +48,9 @@ class RedisReplicas:
         self._unview, self._viewed = redis.register_script(scripts.UNVIEW), redis.register_script(scripts.VIEWED)
         self._viewing: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._decide = redis.register_script(DECIDE)
         self.on_stop: Callable[[str], None] = lambda _: None
+        self.on_approve: Callable[[str, str, bool], None] = lambda _run, _call, _approved: None
         self.on_left: Callable[[str], None] = lambda _: None
 
     async def claim_stop(self, run: str) -> bool:
@@ -32,6 +58,12 @@ class RedisReplicas:
 
     async def ask_to_stop(self, run: str) -> bool:
         return await self._note_stop(run, tell=True)
+
+    async def decide(self, run: str, call: str, *, approved: bool, waits: bool, tell: bool) -> tuple[bool | None, bool]:
+        async with answering(within=self._timeout):
+            asked: list[str | int] = [self._prefix, run, call, int(approved), int(waits), int(tell), scripts.HOUR]
+            said, first = await self._decide(args=asked)
+        return (None if int(said) < 0 else bool(int(said))), bool(first)
 
     def view(self, run: str) -> None:
         self._viewing.add(run)
@@ -60,6 +92,9 @@ class RedisReplicas:
         """Take a message of another replica."""
         if kind == "stop":
             self.on_stop(run)
+        elif kind == "approve":
+            approved, run, call = run.split(" ", 2)
+            self.on_approve(run, call, approved == "1")
         elif kind == "left":
             self.on_left(run)
 

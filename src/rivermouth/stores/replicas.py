@@ -12,6 +12,8 @@ class Replicas(Protocol):
 
     on_stop: Callable[[str], None]
     """Called where somebody elsewhere wants a run of ours stopped; it may be over."""
+    on_approve: Callable[[str, str, bool], None]
+    """Called where somebody elsewhere has said of a run of ours, and a call of a tool in it, yes or no."""
     on_left: Callable[[str], None]
     """Called where a run of ours has lost its last viewer at another replica."""
 
@@ -20,6 +22,10 @@ class Replicas(Protocol):
 
     async def ask_to_stop(self, run: str) -> bool:
         """Have its owner stop the run; True for the first, on any replica, who says so."""
+
+    async def decide(self, run: str, call: str, *, approved: bool, waits: bool, tell: bool) -> tuple[bool | None, bool]:
+        """What counts for that call from now on, the first that was said on any replica, and whether this is it. None where
+        nothing has been said yet and the call does not wait. tell: let the run's owner know what counts."""
 
     def view(self, run: str) -> None:
         """Let its owner know, until `unview`, that somebody views the run here."""
