@@ -54,6 +54,10 @@ def call(id: Any, name: str) -> None:
             )
         case "steering":
             answer(id, error={"code": -32000, "message": "\x1b[2J\u202e" + "no " * 5000})
+        case "grow":
+            TOOLS.append({"name": "grown", "inputSchema": {"type": "object"}})
+            write(json.dumps({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}))
+            answer(id, result=FIT)
         case "twice":
             answer(id, result=FIT)
             answer(id, result=FIT)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -184,6 +185,15 @@ def test_a_tool_that_a_child_makes_later_is_found():
     play(story())
 
 
+def test_a_server_of_the_older_protocol_says_that_its_tools_are_others_now():
+    async def story() -> None:
+        async with toolbox(h=hostile("grow")) as box:
+            await call(box, "h.grow")
+            await until(lambda: "h.grown" in names(box))
+
+    play(story())
+
+
 def test_a_call_that_is_cancelled_leaves_the_connection_as_it_was():
     async def story() -> None:
         async with toolbox(harbour=child()) as box:
@@ -264,10 +274,11 @@ def test_a_server_over_http_serves_its_tools_dies_and_comes_back():
 
 
 Answer = Callable[[dict[str, Any]], Awaitable[Response]]
+Changed = Callable[[Request, Response], Awaitable[Response]]
 
 
 @asynccontextmanager
-async def answering(tools_call: Answer) -> AsyncIterator[tuple[str, list[Request]]]:
+async def answering(tools_call: Answer, changed: Changed | None = None) -> AsyncIterator[tuple[str, list[Request]]]:
     """A server of the older protocol, whose calls are answered like that; its address, and what came."""
     came: list[Request] = []
 
@@ -275,7 +286,10 @@ async def answering(tools_call: Answer) -> AsyncIterator[tuple[str, list[Request
         came.append(request)
         if request.method != "POST":
             return Response(status_code=405)
-        message = await request.json()
+        told = await said(await request.json())
+        return await changed(request, told) if changed is not None else told
+
+    async def said(message: dict[str, Any]) -> Response:
         head = {"jsonrpc": "2.0", "id": message.get("id")}
         match message["method"]:
             case "initialize":
@@ -359,6 +373,28 @@ def test_whatever_a_server_answers_over_http_it_is_a_failure_and_no_more(answer:
     failed = play(story())
 
     assert len(failed) < 1500
+
+
+def test_a_session_that_the_server_has_forgotten_is_begun_anew():
+    forgotten: set[str] = set()
+    sessions = itertools.count(1)
+
+    async def in_turn(request: Request, answer: Response) -> Response:
+        if (message := await request.json())["method"] == "initialize":
+            answer.headers["Mcp-Session-Id"] = f"s{next(sessions)}"
+        elif message["method"] != "server/discover" and request.headers.get("mcp-session-id") in forgotten:
+            return Response(status_code=404)
+        return answer
+
+    async def story() -> None:
+        async with answering(fine, in_turn) as (url, _), toolbox(h={"url": url}) as box:
+            assert await call(box, "h.x") == "fine"
+            forgotten.add("s1")
+            assert "went away during the call" in await failure(box, "h.x")
+            await until(lambda: box.servers[0].problem is None)
+            assert await call(box, "h.x") == "fine"
+
+    play(story())
 
 
 def test_headers_go_to_the_server_and_nowhere_else(logged: list[MutableMapping[str, Any]]):
