@@ -83,6 +83,32 @@ def test_who_follows_elsewheres_answer_at_a_server_that_goes_is_let_go_and_follo
     assert before + after.read == told
 
 
+def test_who_follows_elsewheres_answer_at_a_server_that_goes_may_see_its_end_there(
+    tmp_path: Path, server: Redis, story: Story
+):
+    with (
+        listening(story.answer) as upstream,
+        alone(tmp_path / "goes", server.url, upstream.url, RIVERMOUTH_RUNS__DRAIN="600") as goes,
+        alone(tmp_path / "stays", server.url, upstream.url) as stays,
+        client(goes) as here,
+        client(stays) as there,
+        stays.asking(there) as asked,
+    ):
+        asked.until_has(b"first")
+        with here.stream("GET", f"/streams/{asked.run}") as response:
+            followed = Body(response)
+            followed.until_has(b"first")
+            goes.process.signal(signal.SIGTERM)
+            assert eventually(lambda: goes.get("/ready").status_code == 503)
+            story.go.set()
+            seen = followed.rest()
+        code = goes.process.end()
+        told = asked.rest()
+
+    assert (code, seen) == (0, told)
+    assert text(seen) == "first last"
+
+
 def test_a_second_signal_does_not_wait_for_the_drain_and_clients_still_learn_the_end(
     tmp_path: Path, server: Redis, story: Story
 ):

@@ -14,6 +14,8 @@ from bench.chaos.model import Question
 
 PATIENCE = 30.0
 """Seconds for which a client that was cut off tries to come back before it says that it never got its end."""
+ENOUGH = 3
+"""Times it comes back to be sure."""
 PAUSE = 0.05
 """Seconds between two tries."""
 UNSTORABLE = (
@@ -68,7 +70,8 @@ class Client:
         self._read = b""
         self.asked_again = 0
         """Times its question was sent again, with its key."""
-        self._knows_failure = False
+        self._sure = 0
+        """Times it came back for more of an answer that had failed, and was given nothing."""
         self.persists = chance.random() < 0.5
         """Whether it comes back also where it was told that the log has failed."""
 
@@ -168,16 +171,17 @@ class Client:
 
     async def _has_failed(self) -> bool:
         """In the raw form a failure is only a body that is broken off, as it is where the log fails for a while. So whoever
-        gets nothing more must ask whether the run is over, and come back once more to be sure that it has everything."""
+        gets nothing more must ask whether the run is over, and come back a few times to be sure that it has everything."""
         if self._read:
+            self._sure = 0
             return False
-        if self._knows_failure:
+        if self._sure == ENOUGH:
             self.ended = "silent"
             return True
         with suppress(Broken):
             response = await request(self._port(), "HEAD", f"/streams/{self.run}", self.headers, patience=5.0)
             response.close()
-            self._knows_failure = response.headers.get("stream-state") in ("failed", "interrupted")
+            self._sure = self._sure + 1 if response.headers.get("stream-state") in ("failed", "interrupted") else 0
         await asyncio.sleep(PAUSE)
         return False
 

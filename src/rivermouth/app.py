@@ -91,9 +91,12 @@ class App:
         """Listeners that serve one system alone, by the address they are bound to."""
 
     async def drain(self) -> None:
-        """Take no new runs; let those of this process end, for `runs.drain` seconds by themselves; then let go of whoever
-        follows a run of another replica, to go on there."""
+        """Take no new runs; let those of this process end, for `runs.drain` seconds by themselves. Whoever follows a run of
+        another replica may do so for as long, and is then let go, to go on there."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.settings.runs.drain
         await self.runs.drain(self.settings.runs.drain)
+        await self._watchers.over(until - loop.time())
         self._watchers.let_go()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

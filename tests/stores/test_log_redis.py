@@ -209,7 +209,7 @@ def test_a_partition_is_told_as_a_failure_and_not_waited_out(own: Redis) -> None
     within(story())
 
 
-def test_what_redis_forgot_of_live_runs_is_written_again(own: Redis) -> None:
+def test_what_redis_forgot_of_runs_that_go_on_or_have_just_ended_is_written_again(own: Redis) -> None:
     async def story() -> None:
         async with replica(own.url) as one, replica(own.url) as two:
             live, idle, over = begin(one, numbered(1)), begin(one, numbered(2)), await written(one, numbered(3))
@@ -227,10 +227,49 @@ def test_what_redis_forgot_of_live_runs_is_written_again(own: Redis) -> None:
             found = await two.find(idle.run)
             assert found is not None
             assert found.events == idle.events
-            assert await two.find(over.run) is None, "a finished run is in Redis alone"
+            await eventually(lambda: two.find(over.run))
+            again = await two.find(over.run)
+            assert again is not None
+            assert (again.events, again.live) == (over.events, False)
             assert not one.failures
             idle.append(RunEnded(1.0, "completed"))
             await seen(idle)
+
+    within(story())
+
+
+def test_what_ended_a_while_ago_is_in_redis_alone(own: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_journal, "KEPT_SECONDS", 0.0)
+
+    async def story() -> None:
+        async with replica(own.url) as one:
+            for number in range(3):
+                await written(one, numbered(number))
+            await until(lambda: not one.backend.journal.runs)
+
+            assert len(one.backend.journal._settled) <= 1
+
+    within(story())
+
+
+def test_a_redis_that_has_just_started_takes_nobody_for_dead(own: Redis) -> None:
+    async def story() -> None:
+        async with replica(own.url) as one, replica(own.url, lease=3.0) as two:
+            run = begin(one, numbered(1))
+            await say(run, "before")
+            lease = f"test:lease:{one.backend.journal.id}"
+            own.kill()
+            own.start()
+            await told(own.url, "DEL", lease)
+            # The first looks find that their connections are gone.
+            left = [run for _ in range(6) for run in await two.look()]
+            assert await keys(own.url, f"test:lease:{two.backend.journal.id}")
+            await one.look()
+            run.append(RunEnded(1.0, "completed"))
+
+            assert left == []
+            assert await seen(run) == run.events
+            assert not one.failures
 
     within(story())
 
@@ -383,10 +422,14 @@ def test_a_full_redis_is_told_to_whoever_asks_whether_the_server_is_ready(own: R
 
 def test_connections_that_were_cut_while_nobody_used_them_do_not_make_a_server_unready(own: Redis) -> None:
     async def story() -> None:
-        async with replica(own.url) as one:
-            await one.backend.probe()
-            await told(own.url, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-            await one.backend.probe()
+        async with replica(own.url) as one, replica(own.url) as two:
+            run = await written(one, numbered(1))
+            await until(lambda: not one.backend.journal.runs)
+            for ask in (one.backend.probe, lambda: two.find(run.run), lambda: two.backend.replicas.viewed(run.run)):
+                await told(own.url, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                await ask()
+
+            assert not one.failures
 
     within(story())
 

@@ -26,9 +26,13 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Leave(msgspec.Struct, frozen=True, tag=True):
-    """Drain, then end. listening: go on answering whoever comes; False where another worker has taken the seat."""
+    """Drain, then end. listening: go on answering whoever comes; False where another worker has taken the seat.
+
+    at_once: said after another one; what is going on is cut short.
+    """
 
     listening: bool
+    at_once: bool = False
 
 
 News = Lent | NotLent | Leave

@@ -95,6 +95,8 @@ class Worker:
             news = _decode_news(line)
             if isinstance(news, Leave):
                 self._go(listening=news.listening)
+                if news.at_once and self._leave is not None:
+                    self._leave(listening=news.listening)
             else:
                 self._loan.told(news)
         self.orphaned = True

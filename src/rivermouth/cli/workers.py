@@ -58,6 +58,7 @@ class Workers:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._over = asyncio.Event()
         self._leaving = self._renewing = False
+        self._told_to_leave = 0
         self._started = False
         self._code = 0
 
@@ -84,16 +85,18 @@ class Workers:
             worker.say(news)
 
     def leave(self) -> None:
-        """Have all of them drain and end; a second time, kill them."""
-        if self._leaving:
+        """Have all of them drain and end; a second time, cut their answers short; a third time, kill them."""
+        self._told_to_leave += 1
+        if self._told_to_leave > 2:
             self._code = 130
             self._kill()
             return
         self._leaving = True
-        limit = self._settings.runs.drain + FLUSH_SECONDS + CUT_SECONDS
-        asyncio.get_running_loop().call_later(limit, self._give_up)
+        at_once = self._told_to_leave > 1
+        drain = 0.0 if at_once else self._settings.runs.drain
+        asyncio.get_running_loop().call_later(drain + FLUSH_SECONDS + CUT_SECONDS, self._give_up)
         for worker in self._alive:
-            worker.say(Leave(listening=True))
+            worker.say(Leave(listening=True, at_once=at_once))
             if not worker.employed:
                 worker.child.kill()
         self._look_whether_over()
@@ -193,6 +196,14 @@ class Workers:
 
     async def _renew(self) -> None:
         logger.warning("workers_renewing", workers=len(self._seats))
+        try:
+            await self._renew_all()
+        except OSError as error:
+            logger.error("workers_not_renewed", why=error.strerror)
+        finally:
+            self._renewing = False
+
+    async def _renew_all(self) -> None:
         for seat in range(len(self._seats)):
             fresh = await self._spawn(seat)
             self._employ(fresh)
@@ -206,7 +217,6 @@ class Workers:
                 old.say(Leave(listening=False))
         else:
             logger.warning("workers_renewed", workers=len(self._seats))
-        self._renewing = False
 
     def _look_whether_over(self) -> None:
         if self._leaving and not self._alive:

@@ -194,7 +194,8 @@ class Watcher:
     def __init__(self, log: RunLog, view: View, clock: Clock) -> None:
         self._log, self._view, self._clock = log, view, clock
         self._cursor = Cursor(log, view)
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when nothing more is written."""
         self._blocked: asyncio.Task[None] | None = None
         self._ending = self._resting = False
         self._shortcut: Shortcut | None = None
@@ -212,7 +213,7 @@ class Watcher:
         self._log.listeners.add(self._advance)
         try:
             self._advance()
-            await self._over
+            await self.over
         finally:
             self._log.listeners.discard(self._advance)
             listening.cancel()
@@ -227,15 +228,20 @@ class Watcher:
             if silent > send_timeout:
                 drop(self._send)
                 self._finish()
-        elif silent >= heartbeat and not self._over.done():
+        elif silent >= heartbeat and not self.over.done():
             try:
                 self._write(HEARTBEAT, last=False)
             except Exception as error:  # noqa: BLE001, `_broke` logs it
                 self._broke(error)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether more is to come of the run."""
+        return self._log.ended is None
+
     def leave(self) -> None:
         """Break off, unless the end is on its way already."""
-        if self._log.ended is None:
+        if self.goes_on:
             self._finish()
 
     def _advance(self) -> None:
@@ -290,7 +296,7 @@ class Watcher:
 
     def _unblocked(self, sending: "asyncio.Task[None]") -> None:
         self._blocked = None
-        self._resting = self._ending or self._over.done()
+        self._resting = self._ending or self.over.done()
         if not sending.cancelled() and (error := sending.exception()) is not None:
             self._broke(error)
         self._advance()
@@ -306,8 +312,8 @@ class Watcher:
 
     def _finish(self) -> None:
         self._resting = True
-        if not self._over.done():
-            self._over.set_result(None)
+        if not self.over.done():
+            self.over.set_result(None)
 
 
 async def _go_on(sending: Coroutine[Any, None, None], waits_for: Any) -> None:
@@ -347,6 +353,12 @@ class Watchers:
             now = self._clock.monotonic()
             for watcher in list(self.all):
                 watcher.tick(now, heartbeat=self._heartbeat, send_timeout=self._send_timeout)
+
+    async def over(self, seconds: float) -> None:
+        """Returns when all runs that are followed now have ended, or after so many seconds."""
+        going_on = [watcher.over for watcher in self.all if watcher.goes_on]
+        if going_on and seconds > 0:
+            await asyncio.wait(going_on, timeout=seconds)
 
     def let_go(self) -> None:
         """Break off every watcher whose run goes on: this process has no more time for it, but another replica has."""

@@ -3,7 +3,9 @@
 Whoever reads a journal counts events, so an event that stands in it twice does no harm. That makes four things simple:
 
 - An attempt without an answer is repeated, though it may have been carried out.
-- When Redis comes back without its last entries, the replica begins a new journal with all that it still holds.
+- When Redis comes back without its last entries, the replica begins a new journal with all that it still holds. That is
+  also what has ended in the last seconds, since a Redis that is killed while its disk is slow may lose as much
+  (`appendfsync everysec` puts the writing of its file off for up to two seconds then).
 - A run that pins a long stretch of the journal is written once more, whole, and the stretch is trimmed.
 - The runs of a dead replica are moved by writing them, whole, into the journal of the one that takes them over.
 """
@@ -28,6 +30,8 @@ CARRY_BYTES = 4_000_000
 """So much of a journal may be there for old runs alone, and three times what the live runs take themselves."""
 EVENT_BYTES = 30
 """About what an event takes in a journal."""
+KEPT_SECONDS = 10.0
+"""How long a run that has a record is kept, in case Redis comes back without it."""
 AGAIN = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError, OSError, TimeoutError)
 """What may be over in a moment."""
 
@@ -58,6 +62,8 @@ class Journal:
         """Journals whose runs are in `runs` now; the next write says so."""
         self.taken: set[str] = set()
         """All those that ever were."""
+        self.on_lost: Callable[[list[list[Event]]], None] = lambda _: None
+        """Called with the runs whose records may be lost, too."""
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -65,6 +71,8 @@ class Journal:
         self.id = self._new_id()
         self.runs: dict[str, list[Event]] = {}
         """What is committed of every run that has no record yet."""
+        self._settled: dict[str, tuple[float, list[Event]]] = {}
+        """The same of those that have one, and since when."""
         self._known = self._most = 0
         self._whole: set[str] = set()
         self._begins: dict[str, tuple[int, int]] = {}
@@ -108,7 +116,11 @@ class Journal:
 
     def settle(self, run: str) -> None:
         """The run has a record: it need not stand in the journal."""
-        self.runs.pop(run, None)
+        now = asyncio.get_running_loop().time()
+        if (events := self.runs.pop(run, None)) is not None:
+            self._settled[run] = (now, events)
+        while self._settled and now - next(iter(self._settled.values()))[0] > KEPT_SECONDS:
+            del self._settled[next(iter(self._settled))]
         self._begins.pop(run, None)
         self._whole.discard(run)
 
@@ -165,10 +177,12 @@ class Journal:
 
     def _move(self) -> None:
         """Begin a new journal with all that the lost one held."""
-        runs, given_up, taken = self.runs, [*self.given_up, self.id], set(self.taken)
+        over = {run: events for run, (_, events) in self._settled.items()}
+        runs, given_up, taken = over | self.runs, [*self.given_up, self.id], set(self.taken)
         self.begin_anew()
         self.runs, self.given_up, self.taken = runs, given_up, taken
         self._whole = set(runs)
+        self.on_lost(list(over.values()))
 
 
 def _conversation_of(events: list[Event]) -> str:

@@ -6,7 +6,8 @@ time; its first event is kept longer. A replica has a lease; when that lapses, a
 and ends them. What is one step in Redis is a script (`redis_scripts`).
 
 Redis must not evict (`maxmemory-policy noeviction`) and should keep an append-only file. What it forgets all the same of runs
-that go on is written again by their replica, which holds them in memory; a finished run is in Redis alone.
+that go on, or have ended in the last seconds, is written again by their replica, which holds them in memory; an older one is in
+Redis alone.
 """
 
 import asyncio
@@ -16,7 +17,6 @@ from typing import Any
 
 import msgspec
 import structlog
-from redis import exceptions
 
 from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunStarted
@@ -25,7 +25,7 @@ from rivermouth.stores.backend import RETRY_SECONDS, Fenced, NotDurable, Written
 from rivermouth.stores.event_log import RunLog
 from rivermouth.stores.redis_client import FAILURES, PREFIX, answering, bounded, connect, why
 from rivermouth.stores.redis_follow import Follower, Found
-from rivermouth.stores.redis_journal import LOOK_SHARE, Journal
+from rivermouth.stores.redis_journal import LEASE_SHARE, LOOK_SHARE, Journal
 from rivermouth.stores.redis_line import Line
 from rivermouth.stores.redis_mirror import Mirror, decode_events
 from rivermouth.stores.redis_replicas import RedisReplicas
@@ -63,9 +63,11 @@ class RedisBackend:
         on_takeover: Callable[[], None] = lambda: None,
     ) -> None:
         self._prefix, self._timeout, self._retention_ms = f"{prefix}:", timeout, max(1, int(retention * 1000))
-        self._redis = connect(url, timeout=timeout, connections=16)
+        # Whatever is asked here may be carried out twice; an idle connection that was cut tells so only at its next use.
+        self._redis = connect(url, timeout=timeout, connections=16, retries=1)
         self._commits, self._reads = Line(url, timeout=timeout), Line(url, timeout=timeout)
         self.journal = Journal(self._commits, prefix=self._prefix, new_id=new_id, lease=lease, timeout=timeout)
+        self.journal.on_lost = self._record_again
         self.replicas = RedisReplicas(self._redis, prefix=self._prefix, name=self._name, timeout=timeout)
         self._follower = Follower(
             self._redis,
@@ -81,7 +83,7 @@ class RedisBackend:
             self._redis.register_script(scripts.CLAIM),
         )
         self._leave_script = self._redis.register_script(scripts.LEAVE)
-        self.look_seconds = lease * LOOK_SHARE
+        self.look_seconds, self._lease_ms = lease * LOOK_SHARE, int(lease * LEASE_SHARE * 1000)
         self._on_takeover = on_takeover
         self._moved: dict[str, list[Event]] = {}
         self._unrecorded: dict[str, list[Event]] = {}
@@ -114,6 +116,10 @@ class RedisBackend:
         task = asyncio.create_task(self._record(events))
         self._records.add(task)
         task.add_done_callback(self._records.discard)
+
+    def _record_again(self, over: list[list[Event]]) -> None:
+        for events in over:
+            self.record(events)
 
     async def load(self, run: str) -> list[Event] | RunLog | None:
         """The record; or the log of a run that another replica writes, which goes on by itself."""
@@ -149,10 +155,7 @@ class RedisBackend:
     async def probe(self) -> None:
         """Raises: Unavailable where Redis cannot be used, saying why. It is written to: a full one answers a ping."""
         async with answering(within=self._timeout):
-            try:
-                await self._write_something()
-            except exceptions.ConnectionError:  # an idle connection that was cut tells so at its next use
-                await self._write_something()
+            await self._redis.set(f"{self._prefix}probe", 1, px=PROBE_MS)
 
     async def close(self) -> None:
         """Finish the records, and go: what is not over is left to be taken over at once."""
@@ -168,9 +171,6 @@ class RedisBackend:
         await self._follower.close()
         await self.replicas.close()
         await self._disconnect()
-
-    async def _write_something(self) -> None:
-        await self._redis.set(f"{self._prefix}probe", 1, px=PROBE_MS)
 
     async def _disconnect(self) -> None:
         await self._commits.close()
@@ -240,7 +240,7 @@ class RedisBackend:
         return Found(replica=place[0].decode(), seq=int(place[1] or 0)) if place else Found()
 
     async def _take_over(self) -> None:
-        for id in await bounded(self._timeout, self._claim_script(args=[self._prefix, self._name()])):
+        for id in await bounded(self._timeout, self._claim_script(args=[self._prefix, self._name(), self._lease_ms])):
             replica = id.decode()
             if replica not in self.journal.taken:  # what was claimed may have been given up before the answer came
                 runs = await self._left_by(replica)

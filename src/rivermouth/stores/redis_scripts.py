@@ -85,8 +85,10 @@ Redis lost entries that it had acknowledged, -3 for an old attempt.
 FENCED, LOST, LATE = -1, -2, -3
 
 CLAIM = """
-local prefix, me = ARGV[1], ARGV[2]
+local prefix, me, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if redis.call('EXISTS', prefix .. 'lease:' .. me) == 0 then return {} end
+local up = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
+if up and tonumber(up) * 1000 <= lease then return {} end
 local claimed = {}
 for _, id in ipairs(redis.call('SMEMBERS', prefix .. 'replicas')) do
     if id ~= me and redis.call('EXISTS', prefix .. 'lease:' .. id) == 0 then
@@ -101,7 +103,11 @@ for _, id in ipairs(redis.call('SMEMBERS', prefix .. 'replicas')) do
 end
 return claimed
 """
-"""Become the writer of the journal of every replica that is dead, unless another one that lives is so already."""
+"""Become the writer of the journal of every replica that is dead, unless another one that lives is so already.
+
+A Redis that was started less than a lease ago knows of no lease that is to be trusted: it may have come back without its
+last seconds. Until then whoever lives has the time to say so, and to write what was lost again.
+"""
 
 LEAVE = """
 local prefix, me, all_over = ARGV[1], ARGV[2], ARGV[3]
