@@ -24,6 +24,8 @@ from rivermouth.doors.resolve import Claim, Claims
 from rivermouth.doors.streaming import Streaming
 from rivermouth.doors.streams import StreamsDoor
 from rivermouth.engine.auth import Auth
+from rivermouth.engine.indexing import indexer_of
+from rivermouth.engine.intake import Intake, intake_of
 from rivermouth.engine.library import Library
 from rivermouth.engine.limits import Limiter
 from rivermouth.engine.runs import Runs
@@ -165,11 +167,12 @@ async def build(
             on_change=metrics.watchers.set,
         )
         _background(stack, watchers.run())
+        intake = _files(stack, settings, rows, clock, embedder)
         _background(stack, _sweep(log, rows, clock, settings.runs.retention))
         if redis is not None:
             _background(stack, _take_over(log, runs, redis.look_seconds))
 
-        apps = siblings.build(siblings.Services(settings, auth, limiter, rows, runs, clock))
+        apps = siblings.build(siblings.Services(settings, auth, limiter, rows, runs, clock, intake))
         checks = {
             "rows": rows_check(rows),
             "log": log_check(log, redis),
@@ -303,6 +306,15 @@ def _background(stack: AsyncExitStack, work: Any) -> None:
             await task
 
     stack.push_async_callback(end)
+
+
+def _files(stack: AsyncExitStack, settings: Settings, rows: Rows, clock: Clock, embedder: Embedder | None) -> Intake:
+    """Takes files in, and has them indexed in the background."""
+    indexer = indexer_of(settings, rows, clock, embedder)
+    _background(stack, indexer.run())
+    intake = intake_of(settings, rows, clock, indexer.wake)
+    _background(stack, intake.keep_swept())
+    return intake
 
 
 async def _sweep(log: Log, rows: Rows, clock: Clock, retention: float) -> None:

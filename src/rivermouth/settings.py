@@ -113,7 +113,8 @@ class LimitSettings(Section):
         description="Requests a month and a day, by tier; a tier not named here has no quota.",
     )
     message_chars: Count = Field(32_000, description="The longest chat message, in characters.")
-    body_bytes: Count = Field(1_000_000, description="The largest request body, in bytes.")
+    body_bytes: Count = Field(1_000_000, description="The largest request body, in bytes; a file has its own limit.")
+    file_bytes: Count = Field(50_000_000, description="The largest file, in bytes.")
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -212,6 +213,11 @@ class Settings(Section):
     def rows_file(self) -> Path:
         """The database of accounts, conversations and messages."""
         return self.data_dir / "rows.db"
+
+    @property
+    def files(self) -> Path:
+        """The folder of the files that people gave."""
+        return self.data_dir / "files"
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rivermouth.doors import protocol
 from rivermouth.doors.protocol import MAX_HEAD, BoundedProtocol
 from rivermouth.providers.scripted import ScriptedProvider
 from tests.running import Running, running
@@ -77,3 +78,19 @@ def test_a_body_that_is_too_large_is_answered_also_where_the_client_sends_all_of
 
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert answer.endswith(b"}")
+
+
+def test_a_request_whose_body_keeps_coming_has_more_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedProtocol, "request_seconds", 0.2)
+    monkeypatch.setattr(protocol, "SLOWEST", 100)
+    body = b'{"message": "hello"' + b" " * 2000 + b"}"
+    with running(tmp_path, ScriptedProvider()) as server, connected(server) as client:
+        client.sendall(START + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body[:-1])
+        client.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        client.settimeout(10)
+        client.sendall(body[-1:])
+        answer = said(client)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")

@@ -12,6 +12,7 @@ from rivermouth.dialects import Scheme
 from rivermouth.doors._docs_schema import REF, example, failures, json_content, operation_id
 from rivermouth.doors.siblings._asked import Caller, Json
 from rivermouth.doors.siblings._endpoint import Endpoint
+from rivermouth.doors.siblings._upload import EXAMPLE, SCHEMA, Upload
 from rivermouth.errors import (
     BadRequest,
     NotFound,
@@ -19,6 +20,7 @@ from rivermouth.errors import (
     TooLarge,
     TooMany,
     Unauthenticated,
+    Unavailable,
     UnsupportedMedia,
 )
 
@@ -67,6 +69,12 @@ def _complete(
         if isinstance(part, Json):
             operation["requestBody"] = _body(part, f"{system}.{part.model.__name__}", schemas)
             kinds += [BadRequest, TooLarge, UnsupportedMedia]
+        elif isinstance(part, Upload):
+            operation["requestBody"] = {
+                "required": True,
+                "content": {"multipart/form-data": {"schema": SCHEMA, "example": EXAMPLE}},
+            }
+            kinds += [BadRequest, TooLarge, UnsupportedMedia, Unavailable]
         else:
             operation["security"] = security(system, part.schemes, required=part.required)
             kinds.append(Unauthenticated)
@@ -84,9 +92,9 @@ def _kinds(system: str, operation: dict[str, Any]) -> list[type[RivermouthError]
     return kinds + [NotFound] * ("path" in places) + [BadRequest] * ("query" in places)
 
 
-def _parts(route: APIRoute) -> Iterator[Json | Caller]:
+def _parts(route: APIRoute) -> Iterator[Json | Caller | Upload]:
     for dependency in route.dependant.dependencies:
-        if isinstance(dependency.call, Json | Caller):
+        if isinstance(dependency.call, Json | Caller | Upload):
             yield dependency.call
 
 

@@ -23,6 +23,7 @@ from rivermouth.doors.http import (
     read_body,
 )
 from rivermouth.doors.resolve import Asked, Claims, Meant, prefix_of, resolve
+from rivermouth.doors.siblings import UPLOADS
 from rivermouth.doors.streams import StreamsDoor
 from rivermouth.errors import Internal, NotFound, TooLarge
 from rivermouth.metrics import Metrics
@@ -85,6 +86,12 @@ class Front:
             await self._for_a_system(request, receive, send)
 
     async def _for_a_system(self, request: Request, receive: Receive, send: Send) -> None:
+        if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            # Nobody is told by a body of this kind, so it need not be read to know who is meant.
+            system, path = self._meant(request)
+            if request.method == "POST" and (system, path) in UPLOADS:
+                await self._for_an_upload(request, "knowbase", path, receive, send)
+                return
         too_large: TooLarge | None = None
         try:
             request.body = await read_body(receive, request.headers, self._settings.limits.body_bytes)
@@ -107,10 +114,28 @@ class Front:
         else:
             await self._for_a_sibling(request, system, path, send)
 
-    async def _for_a_sibling(self, request: Request, system: str, path: str, send: Send) -> None:
+    async def _for_a_sibling(
+        self, request: Request, system: str, path: str, send: Send, receive: Receive | None = None
+    ) -> None:
         request.seen.kind = "sibling"
         request.scope.setdefault("state", {})["request"] = request
-        await self._pass_on(self._siblings[system], request, path, _replay(request.body), send)
+        await self._pass_on(self._siblings[system], request, path, receive or _replay(request.body), send)
+
+    async def _for_an_upload(self, request: Request, system: str, path: str, receive: Receive, send: Send) -> None:
+        """Its endpoint reads the body, or answers without: then what remains is thrown away, as far as that goes."""
+        request.seen.dialect = system
+        left = Unread(receive, patient=request.headers.get("expect", "").lower() == "100-continue")
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and not left.whole:
+                await left.discard()
+                message = {**message, "headers": [*message["headers"], *CLOSE]}
+            await send(message)
+
+        try:
+            await self._for_a_sibling(request, system, path, sending, left)
+        except Disconnected:
+            request.seen.status = 499
 
     def _meant(self, request: Request) -> Meant:
         asked = Asked(
@@ -149,6 +174,26 @@ class Front:
             bytes_sent=seen.bytes,
             principal=seen.principal,
         )
+
+
+class Unread:
+    """`receive` that knows whether the body has been read to its end. patient: its client sends nothing until it is asked."""
+
+    def __init__(self, receive: Receive, *, patient: bool) -> None:
+        self._receive, self._patient = receive, patient
+        self.whole = False
+
+    async def __call__(self) -> Message:
+        """The next message."""
+        self._patient = False
+        message = await self._receive()
+        self.whole = not message.get("more_body", False)
+        return message
+
+    async def discard(self) -> None:
+        """Read on and throw away, for a while."""
+        if not self._patient:
+            await discard(self._receive, DISCARD_BYTES, DISCARD_SECONDS)
 
 
 DISCARD_BYTES, DISCARD_SECONDS = 32_000_000, 2.0

@@ -12,6 +12,8 @@ MAX_HEAD = 64 * 1024
 """Bytes of request line and headers."""
 REQUEST_SECONDS = 60.0
 """From the first byte of a connection, or of a further request on it, until the request is whole."""
+SLOWEST = 16_000
+"""Bytes of a body for which there is one second more: a large file over a slow line is no attack."""
 TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"content-length: 32\r\nconnection: close\r\n\r\nThe request's head is too large."
@@ -26,7 +28,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: a connection that says nothing is not kept, either."""
         super().connection_made(transport)
-        self._head_bytes = 0
+        self._head_bytes = self._body_bytes = 0
         self._in_head, self._whole = True, False
         self._patience: asyncio.TimerHandle | None = None
         self._expect()
@@ -40,6 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse, and count while the head is not complete."""
         super().data_received(data)
         if not self._in_head:
+            self._body_bytes += len(data)
             return
         self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD and not self.transport.is_closing():
@@ -48,7 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A further request on the connection has a head and a time of its own."""
-        self._in_head, self._whole, self._head_bytes = True, False, 0
+        self._in_head, self._whole, self._head_bytes, self._body_bytes = True, False, 0, 0
         if self._patience is None:
             self._expect()
         super().on_message_begin()
@@ -71,6 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().shutdown()
 
     def _expect(self) -> None:
+        self._since = self.loop.time()
         self._patience = self.loop.call_later(self.request_seconds, self._give_up)
 
     def _expect_nothing(self) -> None:
@@ -79,5 +83,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._patience = None
 
     def _give_up(self) -> None:
+        until = self._since + self.request_seconds + self._body_bytes / SLOWEST
+        if until > self.loop.time():
+            self._patience = self.loop.call_at(until, self._give_up)
+            return
         self._patience = None
         self.transport.abort()

@@ -16,7 +16,7 @@ from rivermouth.doors.siblings._asked import Services, by_address
 from rivermouth.doors.siblings._endpoint import Ascii, Endpoint, Guarded
 from rivermouth.doors.siblings._refused import handlers
 
-__all__ = ["SYSTEMS", "Services", "build", "claims"]
+__all__ = ["SYSTEMS", "UPLOADS", "Services", "build", "claims"]
 
 SYSTEMS: dict[str, tuple[Endpoint, ...]] = {
     "knowbase": knowbase.ENDPOINTS,
@@ -25,6 +25,9 @@ SYSTEMS: dict[str, tuple[Endpoint, ...]] = {
     "session": session.ENDPOINTS,
     "smarttalk": smarttalk.ENDPOINTS,
 }
+
+UPLOADS = frozenset({("knowbase", "/api/v1/files")})
+"""Where a POST's body is left to its endpoint, which takes it as it comes."""
 
 
 def build(services: Services) -> dict[str, FastAPI]:

@@ -14,6 +14,7 @@ from rivermouth.clock import Clock
 from rivermouth.dialects import Incoming, Scheme, _request
 from rivermouth.doors import http
 from rivermouth.engine.auth import Auth, Principal
+from rivermouth.engine.intake import Intake
 from rivermouth.engine.limits import Limiter
 from rivermouth.engine.runs import Runs
 from rivermouth.errors import BadRequest
@@ -32,6 +33,7 @@ class Services(msgspec.Struct, frozen=True):
     rows: Rows
     runs: Runs
     clock: Clock
+    intake: Intake | None = None
 
 
 class Taken(BaseModel):

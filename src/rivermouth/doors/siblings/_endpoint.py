@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from rivermouth.doors.http import to_json
+from rivermouth.doors.http import Disconnected, to_json
 from rivermouth.errors import Internal, RivermouthError
 
 logger = structlog.get_logger("rivermouth.siblings")
@@ -50,7 +50,7 @@ class Guarded(APIRoute):
         async def guarded(request: Request) -> Response:
             try:
                 return await handler(request)
-            except (RivermouthError, HTTPException, RequestValidationError):
+            except (RivermouthError, HTTPException, RequestValidationError, Disconnected):
                 raise
             except Exception:
                 logger.exception("sibling_broke", path=request.url.path)

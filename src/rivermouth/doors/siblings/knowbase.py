@@ -1,4 +1,4 @@
-"""`knowbase`: conversations and the account. Source: contracts/knowbase.md, "Siblings"; its files come with retrieval."""
+"""`knowbase`: conversations and the account; its files are in `_knowbase_files`. Source: contracts/knowbase.md, "Siblings"."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,6 +11,7 @@ from rivermouth.clock import iso_z
 from rivermouth.dialects._json import source
 from rivermouth.doors.siblings._asked import Caller, Given, Id, Limit, Offset, Use
 from rivermouth.doors.siblings._endpoint import Endpoint
+from rivermouth.doors.siblings._knowbase_files import FILE_ENDPOINTS
 from rivermouth.engine.auth import Principal
 from rivermouth.engine.limits import UNLIMITED
 from rivermouth.errors import NotFound
@@ -156,4 +157,5 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v1/conversations/{id:path}", conversation),
     Endpoint("DELETE", "/api/v1/conversations/{id:path}", delete),
     Endpoint("GET", "/api/v1/account", account),
+    *FILE_ENDPOINTS,
 )

@@ -1,0 +1,128 @@
+"""A form with one file in it (`multipart/form-data`, RFC 7578), handed on as it comes: it is never in memory as a whole."""
+
+from collections.abc import Mapping
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from rivermouth.doors.http import Disconnected, Receive
+from rivermouth.engine.intake import Incoming
+from rivermouth.errors import BadRequest, TooLarge, UnsupportedMedia
+
+AROUND = 64 * 1024
+"""Bytes that a body may have beside the file."""
+PARTS = 20
+FIELD = b"file"
+
+
+class Form:
+    """What the parser has found so far: the name of the file, and pieces of it that nobody has taken yet."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self.filename: str | None = None
+        self.whole = False
+        self._pieces = list[bytes]()
+        self._header, self._value = b"", b""
+        self._disposition = b""
+        self._in_file, self._parts = False, 0
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_begin": self._begin_header,
+                "on_header_field": self._name,
+                "on_header_value": self._content,
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._decide,
+                "on_part_data": self._data,
+                "on_end": self._end,
+            },
+        )
+
+    def feed(self, data: bytes) -> bytes:
+        """What of the file these bytes held. Raises: BadRequest."""
+        try:
+            self._parser.write(data)
+        except MultipartParseError:
+            raise BadRequest("the body is no multipart/form-data: it cannot be taken apart", field="file") from None
+        found, self._pieces = b"".join(self._pieces), []
+        return found
+
+    def _begin(self) -> None:
+        self._parts += 1
+        self._disposition, self._in_file = b"", False
+        if self._parts > PARTS:
+            raise BadRequest(f"the form has more than {PARTS} fields", field="file")
+
+    def _begin_header(self) -> None:
+        self._header, self._value = b"", b""
+
+    def _name(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _content(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+
+    def _decide(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if options.get(b"name") != FIELD:
+            return
+        if self.filename is not None:
+            raise BadRequest("there are two files in the form; give one at a time", field="file")
+        self._in_file = True
+        self.filename = options.get(b"filename", b"").decode("utf-8", "replace")
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._in_file:
+            self._pieces.append(data[start:end])
+
+    def _end(self) -> None:
+        self.whole = True
+
+
+async def receive_file(receive: Receive, headers: Mapping[str, str], into: Incoming, most: int) -> str:
+    """Read the form to its end; the file goes `into`, and its name is returned, as it was given.
+
+    Raises: BadRequest, UnsupportedMedia, TooLarge past `most` bytes (before reading, where the length is declared),
+    Disconnected.
+    """
+    form = Form(_boundary(headers))
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > most + AROUND:
+        raise TooLarge(f"the file is larger than the limit of {most} bytes")
+    around, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        data, more = message.get("body", b""), message.get("more_body", False)
+        found = form.feed(data)
+        around += len(data) - len(found)
+        if around > AROUND:
+            raise TooLarge(f"the form has more than {AROUND} bytes beside the file")
+        if found:
+            await into.write(found)
+    return _name(form)
+
+
+def _name(form: Form) -> str:
+    if form.filename is None:
+        raise BadRequest("file: the form has no such field", field="file", value_type="missing")
+    if not form.whole:
+        raise BadRequest("the form ends in the middle", field="file")
+    return form.filename
+
+
+def _boundary(headers: Mapping[str, str]) -> bytes:
+    media, options = parse_options_header(headers.get("content-type", ""))
+    if media != b"multipart/form-data":
+        told = headers.get("content-type", "")[:100]
+        raise UnsupportedMedia(f"Content-Type {told!r} is not taken here; send multipart/form-data with a field 'file'")
+    boundary = options.get(b"boundary", b"")
+    if not 0 < len(boundary) <= 70:
+        raise BadRequest("the Content-Type names no boundary of 1 to 70 characters", field="file")
+    return boundary

@@ -1,0 +1,161 @@
+"""Indexing in the background: what is new is read, and its passages are stored, a few at a time, until it can be found.
+
+Whoever indexes a file holds a lock (`flock`) on its bytes meanwhile. So of several workers and replicas on one data directory
+one does it; where the data directories differ, the one that has the bytes. The lock ends with its process: after a crash the
+next one to look begins that file anew, at once. Rejected: a lease in the row, which a killed process would hold for a while,
+and one that was only frozen would still believe in.
+"""
+
+import asyncio
+import fcntl
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+
+from rivermouth.clock import Clock
+from rivermouth.documents import File, Passage, Unreadable
+from rivermouth.errors import NotFound, ProviderFault, Unavailable
+from rivermouth.retrieval import parse
+from rivermouth.retrieval.embed import Embedder
+from rivermouth.settings import Settings
+from rivermouth.stores import Rows
+
+logger = structlog.get_logger("rivermouth.indexing")
+
+AT_ONCE = 2
+"""Files that one process reads at a time: one that takes its full time does not hold up all others."""
+LOOK_SECONDS = 5.0
+"""How often somebody looks for what other processes have taken in, or left."""
+NOTE_SECONDS = 0.5
+ELSEWHERE_SECONDS = 86_400.0
+"""How long another data directory, of those that share a database, may be away with the bytes of a file."""
+BUG = "something went wrong on our side while it was read"
+LOST = "its bytes are no longer there; please give it again"
+
+
+class Indexer:
+    """Indexes the files of one data directory.
+
+    embedder: makes the passages' vectors; None for none. missing_after: seconds after which a file without bytes here is given
+    up; with a database that several data directories share, another may have them.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        folder: Path,
+        clock: Clock,
+        limits: parse.Limits,
+        *,
+        embedder: Embedder | None = None,
+        missing_after: float = 0.0,
+    ) -> None:
+        self._rows, self._folder, self._clock, self._limits = rows, folder, clock, limits
+        self._embedder, self._missing_after = embedder, missing_after
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look now."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Index whatever there is, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            self._woken.clear()
+            with suppress(Unavailable):  # the rows have said so
+                while await self._one_of(await self._rows.unfinished_files()):
+                    pass
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._woken.wait()
+
+    async def _one_of(self, files: list[File]) -> bool:
+        """Whether any of them was there to be indexed."""
+        for file in files:
+            if await self.index(file):
+                return True
+        return False
+
+    async def index(self, file: File) -> bool:
+        """Index it, whatever comes of it; False where it is not for us: somebody else is at it, or has its bytes, or what it
+        needs is away. Raises: Unavailable."""
+        with held(self._folder / file.id) as bytes_here:
+            if bytes_here is None:
+                return await self._missing(file)
+            begun = await self._rows.begin_file(file.id)
+            return begun is not None and await self._indexed(begun)
+
+    async def _missing(self, file: File) -> bool:
+        there = (self._folder / file.id).exists()  # then somebody else is at it
+        if there or self._clock.now() - file.created < self._missing_after:
+            return False
+        return await self._rows.finish_file(file.id, "failure", errors=[LOST])
+
+    async def _indexed(self, file: File) -> bool:
+        try:
+            await self._read(file)
+        except Unreadable as error:
+            await self._rows.finish_file(file.id, "failure", errors=[error.message])
+            logger.info("file_failed", file=file.id, type=file.type, code=error.code)
+        except NotFound:
+            logger.info("file_deleted_meanwhile", file=file.id)
+        except (ProviderFault, OSError) as error:
+            logger.warning("file_waits", file=file.id, why=type(error).__name__)
+            return False
+        except Unavailable:
+            raise
+        except Exception:
+            # The boundary: a file that finds a bug of ours must not be tried for ever, nor hold up all others.
+            logger.exception("indexing_broke", file=file.id)
+            await self._rows.finish_file(file.id, "failure", errors=[BUG])
+        return True
+
+    async def _read(self, file: File) -> None:
+        stored, noted = 0, self._clock.monotonic()
+        async with aclosing(parse.read(self._folder / file.id, file.type, self._limits)) as reading:
+            async for found in reading:
+                if isinstance(found, parse.Whole):
+                    await self._rows.finish_file(file.id, "success", summary=found.summary, passages=stored)
+                    logger.info("file_indexed", file=file.id, type=file.type, passages=stored)
+                    return
+                await self._store(file, stored, found.passages)
+                stored += len(found.passages)
+                if self._clock.monotonic() - noted >= NOTE_SECONDS:
+                    noted = self._clock.monotonic()
+                    await self._rows.note_progress(file.id, round(min(found.done, 0.99), 4))
+
+    async def _store(self, file: File, first: int, passages: list[Passage]) -> None:
+        vectors = await self._embedder.embed([one.text for one in passages]) if self._embedder else None
+        await self._rows.add_passages(file.id, first, passages, vectors)
+
+
+def indexer_of(settings: Settings, rows: Rows, clock: Clock, embedder: Embedder | None = None) -> Indexer:
+    """The indexer of the data directory that the settings name."""
+    shared = settings.database_url is not None
+    missing_after = ELSEWHERE_SECONDS if shared else 0.0
+    return Indexer(rows, settings.files, clock, parse.Limits(), embedder=embedder, missing_after=missing_after)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[BinaryIO | None]:
+    """The bytes, which nobody else holds until the block ends; None where somebody does, or there are none."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        yield None
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        yield file
