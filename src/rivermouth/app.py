@@ -140,7 +140,7 @@ async def build(
         unfinished = await log.open()
         stack.push_async_callback(log.close)
         secret = await signing_secret(settings, rows)
-        embedder = await _open_embedder(settings, clock, stack)
+        embedder = await embedder_of(settings, clock, stack)
         library = Library(rows, settings.search, embedder, settings.embeddings.memory_mb * 2**20)
         auth = Auth(rows, clock, settings.auth, secret)
         toolbox = toolbox or await open_toolbox(settings, clock)
@@ -235,7 +235,7 @@ async def open_provider(settings: Settings, clock: Clock, pulse: Pulse) -> Provi
     return opened
 
 
-async def _open_embedder(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Embedder | None:
+async def embedder_of(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Embedder | None:
     """The one that the settings name. Its server is called as a model's is: bounded, through the proxy, no redirects."""
     wanted = settings.embeddings
     server = Model(url=wanted.url, api_key=wanted.api_key) if wanted.url is not None else None

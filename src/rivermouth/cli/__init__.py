@@ -9,7 +9,7 @@ import sys
 import click
 
 import rivermouth
-from rivermouth.cli import chat, doctor, migrate, serve, token, tools
+from rivermouth.cli import chat, doctor, ingest, migrate, serve, token, tools
 from rivermouth.cli.failures import exit_code
 
 EXIT_CODES = """\b
@@ -31,11 +31,21 @@ def cli() -> None:
       rivermouth serve
       rivermouth chat "What is a river mouth?"
       rivermouth token create --system ares --kind key --user ann
+      rivermouth ingest handbook.pdf --user ann
       rivermouth doctor
     """
 
 
-for command in (serve.command, chat.command, token.group, migrate.command, tools.group, doctor.command):
+COMMANDS: tuple[click.Command, ...] = (
+    serve.command,
+    chat.command,
+    token.group,
+    ingest.command,
+    migrate.command,
+    tools.group,
+    doctor.command,
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -25,8 +25,15 @@ LEAST_LEFT = 86_400.0
 
 @asynccontextmanager
 async def accounts(settings: Settings) -> AsyncIterator[Auth]:
-    """The accounts in the database that the settings name; a server may run beside it. The data directory is made where it is
-    not there.
+    """The accounts alone, of what `opened` opens."""
+    async with opened(settings) as (_, auth):
+        yield auth
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[tuple[Rows, Auth]]:
+    """The rows, and the accounts in them, of the database that the settings name; a server may run beside it. The data
+    directory is made where it is not there.
 
     Raises: SettingsError, BadRequest, Unavailable where it cannot be used.
     """
@@ -37,7 +44,7 @@ async def accounts(settings: Settings) -> AsyncIterator[Auth]:
         raise _unusable(folder, error) from error
     rows = await open_rows(settings, clock)
     try:
-        yield Auth(rows, clock, settings.auth, await _secret(settings, rows))
+        yield rows, Auth(rows, clock, settings.auth, await _secret(settings, rows))
     finally:
         await rows.close()
 

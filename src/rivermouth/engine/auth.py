@@ -203,7 +203,7 @@ class Auth:
         now = self._clock.now()
         if expires is not None and expires <= now:
             raise BadRequest("the time of expiry is in the past", field="expires")
-        holder = await self._user_named(system, user)
+        holder = await self.user_named(system, user)
         if kind == "jwt":
             claims = claims_of(self._clock, holder, "access", (expires or now + CREATED_JWT_LIFE) - now, None)
             secret = tokens.sign(claims, self._secret)
@@ -229,7 +229,8 @@ class Auth:
         await self._rows.revoke(credential.id)
         return credential
 
-    async def _user_named(self, system: str, name: str) -> User:
+    async def user_named(self, system: str, name: str) -> User:
+        """The user of that login, made where there is none. Raises: BadRequest."""
         if not name.strip():
             raise BadRequest("the user needs a name", field="user")
         login = same_login(system, name)
