@@ -70,9 +70,14 @@ class Indexer:
     async def _work(self) -> None:
         while True:
             self._woken.clear()
-            with suppress(Unavailable):  # the rows have said so
+            try:
                 while await self._one_of(await self._rows.unfinished_files()):
                     pass
+            except Unavailable:
+                pass  # whoever found out has said so
+            except Exception:
+                # The boundary: whatever this was, other files are to be indexed after it.
+                logger.exception("indexing_broke")
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._woken.wait()
@@ -85,8 +90,10 @@ class Indexer:
         return False
 
     async def index(self, file: File) -> bool:
-        """Index it, whatever comes of it; False where it is not for us: somebody else is at it, or has its bytes, or what it
-        needs is away. Raises: Unavailable."""
+        """Index it, whatever comes of it; False where it is not for us: somebody else is at it, or has its bytes.
+
+        Raises: Unavailable where what it needs is away; the file waits.
+        """
         with held(self._folder / file.id) as bytes_here:
             if bytes_here is None:
                 return await self._missing(file)
@@ -108,8 +115,9 @@ class Indexer:
         except NotFound:
             logger.info("file_deleted_meanwhile", file=file.id)
         except (ProviderFault, OSError) as error:
+            # The others would have to wait for the same, so none is begun until the next look.
             logger.warning("file_waits", file=file.id, why=type(error).__name__)
-            return False
+            raise Unavailable(f"files cannot be indexed at the moment: {error}") from error
         except Unavailable:
             raise
         except Exception:
