@@ -244,7 +244,7 @@ def text_of(events: Iterable[Event]) -> str:
     return "".join(pieces)
 
 
-def closing(events: Sequence[Event], at: float, *, estimated_prompt: int, model: str) -> list[Event]:
+def closing(events: Sequence[Event], at: float, *, estimated_prompt: int = 0, model: str = "") -> list[Event]:
     """What a log that broke off needs before its `RunEnded`: its open part or tool call closed, its usage estimated."""
     part, tool, counted, deltas, steps = False, None, False, 0, dict[str, float]()
     for event in events:
