@@ -301,6 +301,22 @@ def test_only_bytes_that_nobody_knows_and_that_are_old_are_swept(tmp_path: Path)
     assert sorted(played(story, tmp_path)) == [".incoming-2", "lost-2"]
 
 
+def test_a_deletion_that_was_broken_off_is_ended_by_the_sweep(tmp_path: Path) -> None:
+    async def story(world: World) -> tuple[list[str], list[str], list[Path]]:
+        file = await world.give()
+        await world.indexer().index(file)
+        await world.rows.withdraw_file(ANN, file.id)
+        left = await world.rows.withdrawn_files()
+        await world.intake.sweep()
+        return left, await world.rows.withdrawn_files(), list(world.folder.iterdir())
+
+    left, after, files = played(story, tmp_path)
+
+    assert len(left) == 1
+    assert after == []
+    assert files == []
+
+
 def test_a_file_that_nobody_may_have_is_told_as_one_that_is_not_there(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         file = await world.give(documents.pdf(["x"]))

@@ -97,6 +97,8 @@ class Indexer:
         with held(self._folder / file.id) as bytes_here:
             if bytes_here is None:
                 return await self._missing(file)
+            while await self._rows.drop_some(file.id):
+                pass  # what a first try left; all of it in one go would hold up others
             begun = await self._rows.begin_file(file.id)
             return begun is not None and await self._indexed(begun)
 

@@ -145,10 +145,16 @@ class Intake:
 
     async def delete(self, owners: tuple[str, ...], id: str) -> File:
         """Take it away, its bytes and all that was made of it. Raises: NotFound."""
-        gone = await self._rows.delete_file(owners, id)
-        with suppress(FileNotFoundError):
-            (self._folder / gone.id).unlink()
+        gone = await self._rows.withdraw_file(owners, id)
+        await self._erase(gone.id)
         return gone
+
+    async def _erase(self, id: str) -> None:
+        with suppress(FileNotFoundError):
+            (self._folder / id).unlink()
+        while await self._rows.drop_some(id):
+            pass
+        await self._rows.erase_file(id)
 
     async def keep_swept(self) -> None:
         """Sweep now and then, for ever."""
@@ -158,7 +164,10 @@ class Intake:
             await asyncio.sleep(LEFT_BEHIND)
 
     async def sweep(self) -> None:
-        """Take away bytes that nobody knows: of uploads that a crash broke off, and of files that another replica deleted."""
+        """Take away bytes that nobody knows: of uploads that a crash broke off, and of files that another replica deleted; and
+        what is left of files whose deletion was broken off."""
+        for id in await self._rows.withdrawn_files():
+            await self._erase(id)
         old = await asyncio.to_thread(self._old)
         for first in range(0, len(old), 500):
             some = old[first : first + 500]

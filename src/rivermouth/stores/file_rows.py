@@ -26,6 +26,19 @@ class FileRows(Protocol):
         """Delete it with all that the index holds of it, and take it out of collections. Raises: NotFound, also the second
         time."""
 
+    async def withdraw_file(self, owners: Sequence[str], id: str) -> File:
+        """Make it nobody's, and take it out of collections: from now on it is there for nobody, and its indexing ends. What is
+        left of it is erased bit by bit, as to delete a large file at once would hold up all others. Raises: NotFound."""
+
+    async def withdrawn_files(self) -> list[str]:
+        """Those of which something is left."""
+
+    async def drop_some(self, id: str, most: int = 200) -> int:
+        """Forget so many of the passages of a file that is not indexed to its end, or withdrawn; how many those were."""
+
+    async def erase_file(self, id: str) -> None:
+        """Delete what is left of a withdrawn file."""
+
     async def unfinished_files(self, limit: int = 1000) -> list[File]:
         """Everybody's whose indexing has not ended, oldest first."""
 

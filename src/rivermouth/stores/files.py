@@ -8,7 +8,10 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from rivermouth.documents import UNFINISHED, File, FileStatus
 from rivermouth.errors import NotFound
-from rivermouth.stores.schema import files
+from rivermouth.stores.schema import collection_files, files, passages
+
+WITHDRAWN = "withdrawn:"
+"""With its id behind it, the owner of a file that is nobody's any more: no caller has such a name."""
 
 _OWNED = files.c.owner.in_(bindparam("owners", expanding=True))
 _HERE = files.c.id == bindparam("file")
@@ -30,6 +33,16 @@ _BEGIN = select(files).where(_HERE, _OPEN).with_for_update()
 _CHANGE = update(files).where(_HERE, _OPEN)
 _AGAIN = update(files).where(_HERE)
 _GONE = delete(files).where(_HERE)
+_LEAVE = delete(collection_files).where(collection_files.c.file == bindparam("file"))
+_WITHDRAWN = select(files.c.id).where(files.c.owner.startswith(WITHDRAWN, autoescape=True))
+_ERASE = delete(files).where(_HERE, files.c.owner.startswith(WITHDRAWN, autoescape=True))
+_SOME = (
+    select(passages.c.id)
+    .join(files, files.c.id == passages.c.file)
+    .where(_HERE, files.c.status != "success")
+    .limit(bindparam("most"))
+)
+_DROP_SOME = delete(passages).where(passages.c.id.in_(_SOME.scalar_subquery()))
 _ADD = insert(files)
 _ERRORS = msgspec.json.Decoder(list[str])
 
@@ -84,6 +97,31 @@ def remove(connection: Connection, owners: Sequence[str], id: str) -> File:
         raise _not_found(id)
     connection.execute(_GONE, {"file": id})
     return _file(found)
+
+
+def withdraw(connection: Connection, owners: Sequence[str], id: str) -> File:
+    """See `FileRows.withdraw_file`."""
+    found = connection.execute(_FIND_TO_CHANGE, {"owners": list(owners), "file": id}).first()
+    if found is None:
+        raise _not_found(id)
+    connection.execute(_LEAVE, {"file": id})
+    connection.execute(_AGAIN.values(owner=WITHDRAWN + id, status="failure"), {"file": id})
+    return _file(found)
+
+
+def withdrawn(connection: Connection) -> list[str]:
+    """Their ids."""
+    return [row[0] for row in connection.execute(_WITHDRAWN)]
+
+
+def drop_some(connection: Connection, id: str, most: int) -> int:
+    """See `FileRows.drop_some`."""
+    return connection.execute(_DROP_SOME, {"file": id, "most": most}).rowcount
+
+
+def erase(connection: Connection, id: str) -> None:
+    """See `FileRows.erase_file`."""
+    connection.execute(_ERASE, {"file": id})
 
 
 def unfinished(connection: Connection, limit: int) -> list[File]:

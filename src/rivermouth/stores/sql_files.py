@@ -25,6 +25,18 @@ class SqlFiles(Operations):
     async def delete_file(self, owners: Sequence[str], id: str) -> File:
         return await self._write(files.remove, owners, id)
 
+    async def withdraw_file(self, owners: Sequence[str], id: str) -> File:
+        return await self._write(files.withdraw, owners, id)
+
+    async def withdrawn_files(self) -> list[str]:
+        return await self._look(files.withdrawn)
+
+    async def drop_some(self, id: str, most: int = 200) -> int:
+        return await self._write(files.drop_some, id, most)
+
+    async def erase_file(self, id: str) -> None:
+        await self._write(files.erase, id)
+
     async def unfinished_files(self, limit: int = 1000) -> list[File]:
         return await self._look(files.unfinished, limit)
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from rivermouth.documents import File
+from rivermouth.documents import File, Passage
 from rivermouth.errors import NotFound
 from rivermouth.stores import Rows
 from rivermouth.testing.accounts import Check, raised
@@ -119,6 +119,36 @@ async def a_deleted_file_is_gone_from_everywhere(rows: Rows) -> None:
     assert (await rows.add_file(file("f3", checksum="sum of f1"))).id == "f3", "it may be given again"
 
 
+async def a_withdrawn_file_is_there_for_nobody(rows: Rows) -> None:
+    """And what is left of it is erased bit by bit; a file that is indexed to its end loses nothing that way."""
+    await rows.add_file(file("f1"))
+    await rows.add_file(file("f2", created=2.0))
+    made = await rows.add_collection(ANN, "Both", ["f1", "f2"])
+    for id in ("f1", "f2"):
+        await rows.add_passages(id, 0, [Passage("1", 10 * number, f"river {id} {number}") for number in range(5)])
+    await rows.finish_file("f1", "success", passages=5)
+    await rows.finish_file("f2", "success", passages=5)
+    kept = await rows.drop_some("f2")
+    foreign = await raised(NotFound, partial(rows.withdraw_file, BEN, "f1"))
+    gone = await rows.withdraw_file(ANN, "f1")
+    left = await rows.withdrawn_files()
+    again = await rows.add_file(file("f3", checksum="sum of f1", created=0.5))
+    found = {hit.file for hit in await rows.find_words(ANN, None, "river", 10)}
+    dropped = [await rows.drop_some("f1", 3) for _ in range(3)]
+    await rows.erase_file("f2")
+    await rows.erase_file("f1")
+
+    assert (kept, foreign, gone.id, left, again.id) == (0, True, "f1", ["f1"], "f3")
+    assert found == {"f2"}, "nothing of it is found from then on"
+    assert await raised(NotFound, partial(rows.withdraw_file, ANN, "f1"))
+    assert (await rows.collection(ANN, made.id)).files == ["f2"]
+    assert [one.id for one in await rows.files(ANN)] == ["f2", "f3"], "what is not withdrawn is not erased"
+    assert dropped == [3, 2, 0]
+    assert await rows.withdrawn_files() == []
+    assert await raised(NotFound, partial(rows.add_passages, "f1", 5, [Passage("1", 50, "late")]))
+    assert len(await rows.passages(ANN, "f2")) == 5
+
+
 async def collections_hold_files_in_their_order(rows: Rows) -> None:
     """Each once; they are listed, and deleted without their files."""
     for number in range(3):
@@ -144,5 +174,6 @@ CHECKS: tuple[Check, ...] = (
     one_caller_never_reaches_anothers_file,
     a_file_is_indexed_to_its_end,
     a_deleted_file_is_gone_from_everywhere,
+    a_withdrawn_file_is_there_for_nobody,
     collections_hold_files_in_their_order,
 )
