@@ -28,6 +28,9 @@ def call(id: Any, name: str) -> None:
         case "endless":
             while True:
                 sys.stdout.write("x" * 100_000)
+        case "busy":
+            time.sleep(2)
+            answer(id, result=FIT)
         case "slow":
             time.sleep(60)
         case "wrong":

@@ -7,6 +7,7 @@ python mcp_server.py http PORT
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -46,8 +47,9 @@ def wreck() -> str:
 
 
 @server.tool()
-async def wait(seconds: float) -> str:
-    """Take time."""
+async def wait(seconds: float, begun: str) -> str:
+    """Take time, and make a file where it begins to."""
+    Path(begun).touch()  # noqa: ASYNC240, once
     await asyncio.sleep(seconds)
     return "done"
 

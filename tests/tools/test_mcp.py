@@ -29,13 +29,14 @@ from rivermouth.tools._toolbox import Box, open_toolbox
 from tests.tools.world import ANN
 
 HARBOUR, HOSTILE = Path(__file__).with_name("mcp_server.py"), Path(__file__).with_name("hostile_mcp.py")
-SECONDS = 60
+SECONDS = 120
 ANYTHING: dict[str, Any] = {"type": "object"}
 
 
 @pytest.fixture(autouse=True)
 def _quickly_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mcp, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(mcp, "LONGEST_PAUSE", 0.4)
 
 
 @asynccontextmanager
@@ -155,12 +156,17 @@ def test_a_child_serves_its_tools_sees_little_and_ends_with_us(monkeypatch: pyte
     assert not alive(pid)
 
 
-def test_a_child_that_dies_in_the_middle_is_started_again_and_says_why(logged: list[MutableMapping[str, Any]]):
+def test_a_child_that_dies_in_the_middle_is_started_again_and_says_why(
+    tmp_path: Path, logged: list[MutableMapping[str, Any]]
+):
+    begun = tmp_path / "begun"
+
     async def story() -> None:
         async with toolbox(harbour=child()) as box:
             (server,) = box.servers
             first = (await call(box, "harbour.tide", place="x"))["pid"]
-            waiting = asyncio.create_task(failure(box, "harbour.wait", seconds=30))
+            waiting = asyncio.create_task(failure(box, "harbour.wait", seconds=30, begun=str(begun)))
+            await until(begun.exists)
             assert "went away during the call" in await failure(box, "harbour.die")
             assert "went away during the call" in await waiting
             assert "cannot be reached now" in await failure(box, "harbour.tide", place="x")
@@ -194,11 +200,26 @@ def test_a_server_of_the_older_protocol_says_that_its_tools_are_others_now():
     play(story())
 
 
-def test_a_call_that_is_cancelled_leaves_the_connection_as_it_was():
+def test_a_server_that_is_at_work_on_a_call_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch):
+    async def story() -> None:
+        async with toolbox(h=hostile("busy")) as box:
+            await until(lambda: box.servers[0].problem is None)
+            monkeypatch.setattr(mcp, "LOOK", 0.1)
+            box.servers[0]._awake.set()
+            assert await call(box, "h.busy") == "fine"
+
+    # Of every request but a call: so many times shorter than the call, and longer than a child takes to answer.
+    monkeypatch.setattr(mcp, "HANDSHAKE", 1.0)
+    play(story())
+
+
+def test_a_call_that_is_cancelled_leaves_the_connection_as_it_was(tmp_path: Path):
+    begun = tmp_path / "begun"
+
     async def story() -> None:
         async with toolbox(harbour=child()) as box:
-            calling = asyncio.create_task(call(box, "harbour.wait", seconds=30))
-            await asyncio.sleep(0)
+            calling = asyncio.create_task(call(box, "harbour.wait", seconds=30, begun=str(begun)))
+            await until(begun.exists)
             before = (await call(box, "harbour.tide", place="x"))["pid"]
             calling.cancel()
             await asyncio.wait({calling})
@@ -249,7 +270,9 @@ def test_opening_waits_for_no_server():
 # Over HTTP
 
 
-def test_a_server_over_http_serves_its_tools_dies_and_comes_back():
+def test_a_server_over_http_serves_its_tools_dies_and_comes_back(tmp_path: Path):
+    begun = tmp_path / "begun"
+
     async def story() -> None:
         port = free_port()
         async with listening(port) as first, toolbox(harbour={"url": f"http://127.0.0.1:{port}/mcp"}) as box:
@@ -257,8 +280,8 @@ def test_a_server_over_http_serves_its_tools_dies_and_comes_back():
             assert (await call(box, "harbour.tide", place="Ærø"))["place"] == "Ærø"
             await call(box, "harbour.build", name="crane")
             await until(lambda: "harbour.crane" in names(box))
-            waiting = asyncio.create_task(failure(box, "harbour.wait", seconds=30))
-            await asyncio.sleep(0.1)
+            waiting = asyncio.create_task(failure(box, "harbour.wait", seconds=30, begun=str(begun)))
+            await until(begun.exists)
             first.kill()
             first.wait()
             assert "harbour" in await waiting

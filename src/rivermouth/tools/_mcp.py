@@ -16,7 +16,7 @@ import mcp_types
 import structlog
 from mcp import Client, MCPError
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
-from mcp_types import CONNECTION_CLOSED, INVALID_REQUEST
+from mcp_types import CONNECTION_CLOSED, INVALID_REQUEST, REQUEST_TIMEOUT
 from pydantic import ValidationError
 
 import rivermouth
@@ -35,6 +35,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before the next attempt: doubled each time, from the first again once a connection has lasted for the longest."""
 LOOK = 30.0
 """Seconds after which a server is asked for its tools again, which also tells whether it is still there."""
+SETTLE = 0.2
+"""Seconds from one such look to the next, however often a server says that it has changed."""
 HANDSHAKE = 20.0
 """Seconds for each request that is no call."""
 PAGES = 20
@@ -68,6 +70,7 @@ class Server:
         self._client: Client | None = None
         self._awake, self._leaving = asyncio.Event(), asyncio.Event()
         self._gone = asyncio.Event()
+        self._calls = 0
 
     async def run(self) -> None:
         """Be connected until `leave`."""
@@ -96,6 +99,7 @@ class Server:
         if client is None or gone.is_set():
             raise ToolFailed(f"the MCP server {self.name} cannot be reached now ({self.problem}); it is tried again")
         asking = client.call_tool(name, data.whole(arguments), read_timeout_seconds=seconds)
+        self._calls += 1
         try:
             return data.result(await _unless(gone, asking))
         except MCPError as error:
@@ -106,6 +110,8 @@ class Server:
         except (RuntimeError, ValidationError, ValueError, TypeError) as error:
             # The SDK's words for a result that does not fit: a RuntimeError, or pydantic's.
             raise ToolFailed(f"the MCP server {self.name} returned what does not fit its own schema") from error
+        finally:
+            self._calls -= 1
 
     def _lost(self) -> None:
         self.problem = self.problem or "the connection ended"
@@ -148,7 +154,8 @@ class Server:
                 if self._gone.is_set() or self._leaving.is_set():
                     break
                 self._awake.clear()
-                await self._discover(client)
+                await self._look(client)
+                await _either(self._gone, within=SETTLE)
 
     def _new_client(self) -> Client:
         own = self._settings
@@ -172,13 +179,21 @@ class Server:
 
         async def end() -> None:
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.gather(task, return_exceptions=True)
 
         stack.push_async_callback(end)
 
     async def _watch_child(self, child: Stdio) -> None:
         await child.gone.wait()
         self._lost()
+
+    async def _look(self, client: Client) -> None:
+        """Ask again. A server that is at work on a call may answer nothing else until that is done, and is left to it."""
+        try:
+            await self._discover(client)
+        except MCPError as error:
+            if error.code != REQUEST_TIMEOUT or not self._calls:
+                raise
 
     async def _discover(self, client: Client) -> None:
         """Ask for the tools. Raises what the SDK does where the server is not there any more."""
@@ -235,7 +250,7 @@ async def _unless(gone: asyncio.Event, asking: Coroutine[Any, Any, T]) -> T:
     finally:
         calling.cancel()
         losing.cancel()
-        await asyncio.wait({calling, losing})
+        await asyncio.gather(calling, losing, return_exceptions=True)
 
 
 async def _either(event: asyncio.Event, *, within: float) -> None:
