@@ -47,20 +47,24 @@ async def put(
     rows: Rows, id: str, *pages: str, owner: str = "ann", embedder: Meanings | None = None, filename: str = ""
 ) -> None:
     """A file of these pages, indexed."""
-    name = filename or f"{id}.pdf"
-    await rows.add_file(
-        File(
-            id=id,
-            owner=owner,
-            filename=name,
-            type="pdf",
-            status="embed_file_started",
-            size=1,
-            checksum=id,
-            created=1.0,
-        )
-    )
-    found = list(passages(Section(str(number), text) for number, text in enumerate(pages, start=1)))
+    sections = [Section(str(number), text) for number, text in enumerate(pages, start=1)]
+    await put_sections(rows, filename or f"{id}.pdf", sections, id=id, owner=owner, embedder=embedder)
+
+
+async def put_sections(
+    rows: Rows,
+    filename: str,
+    sections: list[Section],
+    *,
+    id: str = "",
+    owner: str = "ann",
+    embedder: Meanings | None = None,
+) -> None:
+    """A file of these sections, indexed; its id is its name unless one is given."""
+    id = id or filename
+    made = {"owner": owner, "filename": filename, "type": "pdf", "status": "embed_file_started"}
+    await rows.add_file(File(id=id, size=1, checksum=id, created=1.0, **made))  # type: ignore[arg-type]
+    found = list(passages(sections))
     vectors = None if embedder is None else await embedder.embed([one.text for one in found])
     await rows.add_passages(id, 0, found, vectors)
     await rows.finish_file(id, "success", passages=len(found))

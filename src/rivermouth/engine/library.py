@@ -77,8 +77,7 @@ class Library:
 
     async def search(self, scope: Scope, query: str, limit: int | None = None) -> list[Source]:
         """The passages that say most about `query`, best first; as many as an answer is given where no limit is named."""
-        read = [await self.passage(scope, one) for one in await self.find(scope, query, limit)]
-        return [source for source in read if source is not None]
+        return await self._sources(scope, await self.find(scope, query, limit))
 
     async def find(self, scope: Scope, query: str, limit: int | None = None) -> list[Found]:
         """Where those are. An embedder that is away costs the search its half, and nobody an answer."""
@@ -96,16 +95,7 @@ class Library:
 
     async def passage(self, scope: Scope, found: Found) -> Source | None:
         """What was found, as it is now; None where it has gone meanwhile."""
-        for hit in await self._rows.hits(scope.owners, [(found.file, found.number)]):
-            return Source(
-                key=f"{hit.file}:{hit.number}",
-                filename=hit.filename,
-                place=hit.place,
-                content=hit.text,
-                document_type=hit.type,
-                score=round(found.score, 4),
-            )
-        return None
+        return next(iter(await self._sources(scope, [found])), None)
 
     async def read(self, owners: Sequence[str], file_id: str, place: str | None = None) -> str:
         """The text of a file, or of one place in it; '' where nothing is there. Raises: NotFound.
@@ -122,6 +112,20 @@ class Library:
             if len(page) < PAGE:
                 break
         return joined(kept)
+
+    async def _sources(self, scope: Scope, found: Sequence[Found]) -> list[Source]:
+        scores = {(one.file, one.number): one.score for one in found}
+        return [
+            Source(
+                key=f"{hit.file}:{hit.number}",
+                filename=hit.filename,
+                place=hit.place,
+                content=hit.text,
+                document_type=hit.type,
+                score=round(scores[hit.file, hit.number], 4),
+            )
+            for hit in await self._rows.hits(scope.owners, list(scores))
+        ]
 
     async def _by_meaning(self, scope: Scope, query: str, limit: int) -> list[tuple[str, int]]:
         if self._nearest is None:

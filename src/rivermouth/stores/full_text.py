@@ -25,7 +25,7 @@ from rivermouth.wording import terms
 
 INDEX = "passage_words"
 """The full text index: a virtual table with tables of its own in SQLite, a plain one in PostgreSQL."""
-ENOUGH = 1_500
+ENOUGH = 3_000
 """Passages that are scored in one search of SQLite's, unless the rarest word alone has more."""
 MOST_NAMED = 200
 """Files that a search of SQLite's names to the index; where there are more, the rest is sorted out afterwards."""

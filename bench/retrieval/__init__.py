@@ -1,0 +1,1 @@
+"""How well questions find the page that answers them, and how fast."""
