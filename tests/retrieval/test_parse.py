@@ -122,6 +122,25 @@ def test_text_is_read_in_the_encodings_that_people_have(encoding: str, tmp_path:
     assert places(passages) == {"1": "Die Mündung der Elbe – groß."}
 
 
+@pytest.mark.parametrize(
+    ("said", "true"), [("shift_jis", "shift_jis"), ("nonsense", "cp1252"), ("zip", "cp1252"), ("latin1", "utf-8")]
+)
+def test_a_page_is_read_in_the_encoding_that_it_names_unless_it_is_another(
+    said: str, true: str, tmp_path: Path
+) -> None:
+    text = "河口" if true == "shift_jis" else "Mündung"
+    page = f'<html><head><meta http-equiv="Content-Type" content="text/html; charset={said}"></head><body>{text}'
+    passages, _ = found(tmp_path, page.encode(true), "r.html")
+
+    assert places(passages) == {"1": text}
+
+
+def test_a_text_that_turns_into_bytes_is_told_as_broken(tmp_path: Path) -> None:
+    code, _ = refused(tmp_path, b"A river. " * 10_000 + bytes(range(32)) * 10_000, "a.txt")
+
+    assert code == "broken"
+
+
 def test_passages_stand_where_they_say_in_the_text(tmp_path: Path) -> None:
     text = "\n".join(f"Sentence number {number} is about rivers." for number in range(2000))
     passages, summary = found(tmp_path, text.encode(), "r.txt")

@@ -24,6 +24,18 @@ BLOCKS = HEADINGS | set(OTHER_BLOCKS.split())
 CELLS = {"td", "th"}
 _SPACE = re.compile(r"\s+")
 _LINES = re.compile(r"[ \t]*\n\s*")
+_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{1,40})""", re.IGNORECASE)
+
+
+def charset_of(data: bytes) -> str:
+    """What a page says it is written in, where that is something we know; what browsers take where none is said, else."""
+    found = _CHARSET.search(data[:4096])
+    name = found[1].decode("ascii", "replace") if found else ""
+    try:
+        b" ".decode(name or "cp1252")  # of nothing at all Python does not look
+    except (LookupError, UnicodeError):
+        return "cp1252"
+    return name or "cp1252"
 
 
 def page(text: str) -> Iterator[Section]:

@@ -64,16 +64,21 @@ class Reading:
                 yield from ((section, 1.0) for section in self._text(path))
 
     def _text(self, path: Path) -> Iterator[Section]:
-        text = decoded(path.read_bytes())
-        if text is None:
-            raise Unreadable("broken", "the file is no text: there are bytes in it that stand for no character")
+        data = path.read_bytes()
         if self._task.type == "html":
-            from rivermouth.retrieval._html import page  # noqa: PLC0415
+            from rivermouth.retrieval._html import charset_of, page  # noqa: PLC0415
 
-            return page(text)
+            return page(_certain(decoded(data, otherwise=charset_of(data))))
         from rivermouth.retrieval import _texts  # noqa: PLC0415
 
-        return {"md": _texts.markdown, "csv": _texts.table}.get(self._task.type, _texts.plain)(text)
+        split = {"md": _texts.markdown, "csv": _texts.table}.get(self._task.type, _texts.plain)
+        return split(_certain(decoded(data)))
+
+
+def _certain(text: str | None) -> str:
+    if text is None:
+        raise Unreadable("broken", "the file is no text: there are bytes in it that stand for no character")
+    return text
 
 
 def read(task: Task) -> Iterator[Batch | Whole]:

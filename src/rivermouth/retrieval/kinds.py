@@ -49,13 +49,13 @@ def kind_of(path: Path, filename: str) -> FileType:
     return found
 
 
-def decoded(data: bytes, *, whole: bool = True) -> str | None:
-    """The text, by its byte order mark, as UTF-8, else as Windows-1252; None where it is no text. whole: or cut anywhere."""
+def decoded(data: bytes, *, whole: bool = True, otherwise: str = "cp1252") -> str | None:
+    """The text, by its byte order mark, as UTF-8, else as in `otherwise`; None where it is no text. whole: or cut anywhere."""
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), "utf-8")
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(data, whole)
     except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace")
+        text = data.decode(otherwise, errors="replace")
     # Form feeds, escapes and a stray byte are in many texts; bytes of every kind are in none.
     return text if len(_CONTROL.findall(text)) * 200 <= len(text) else None
 
