@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from rivermouth.clock import SystemClock
 from rivermouth.settings import Settings, SettingsError, load_settings
-from rivermouth.tools import ToolFailed
+from rivermouth.tools import ToolFailed, _mcp_stdio
 from rivermouth.tools import _mcp as mcp
 from rivermouth.tools._toolbox import Box, open_toolbox
 from tests.tools.world import ANN
@@ -37,6 +37,7 @@ ANYTHING: dict[str, Any] = {"type": "object"}
 def _quickly_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mcp, "FIRST_PAUSE", 0.1)
     monkeypatch.setattr(mcp, "LONGEST_PAUSE", 0.4)
+    monkeypatch.setattr(_mcp_stdio, "PATIENCE", 1.0)
 
 
 @asynccontextmanager
@@ -250,6 +251,26 @@ def test_a_server_that_cannot_be_had_is_said_and_hinders_nothing(own: dict[str, 
             assert "calculator" in names(box)
 
     play(story())
+
+
+def test_a_server_that_is_away_for_long_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
+):
+    attempts, attempt = [], mcp.Server._attempt
+
+    async def counted(server: mcp.Server) -> None:
+        await attempt(server)
+        attempts.append(server.name)
+
+    monkeypatch.setattr(mcp.Server, "_attempt", counted)
+
+    async def story() -> None:
+        async with toolbox(lost={"command": "/no/such/program"}):
+            await until(lambda: len(attempts) > 2)
+
+    play(story())
+
+    assert [line["event"] for line in logged] == ["mcp_lost"]
 
 
 def test_opening_waits_for_no_server():

@@ -71,6 +71,7 @@ class Server:
         self._awake, self._leaving = asyncio.Event(), asyncio.Event()
         self._gone = asyncio.Event()
         self._calls = 0
+        self._told: set[str] = set()
 
     async def run(self) -> None:
         """Be connected until `leave`."""
@@ -135,8 +136,14 @@ class Server:
             problem = self.transport.epitaph()
         if not self._leaving.is_set():
             self.problem = problem
-            logger.warning("mcp_lost", server=self.name, reason=problem)
+            self._tell(problem)
         self.tried.set()
+
+    def _tell(self, problem: str) -> None:
+        """Once for each reason until it is connected again: a server may be away for days."""
+        if problem not in self._told:
+            self._told.add(problem)
+            logger.warning("mcp_lost", server=self.name, reason=problem)
 
     async def _connected(self) -> None:
         """One connection, from its beginning to its end."""
@@ -146,6 +153,7 @@ class Server:
                 self._background(stack, self._watch_child(self.transport))
             await self._discover(client)
             self._client, self.problem = client, None
+            self._told.clear()
             logger.info("mcp_connected", server=self.name, tools=len(self.tools))
             self.tried.set()
             self._background(stack, self._follow(client))
