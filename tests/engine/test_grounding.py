@@ -79,7 +79,7 @@ def test_the_model_is_given_the_passage_and_told_to_cite_it(tmp_path: Path) -> N
         assert citing.RULES in system.content
         assert question.role == "user"
         assert question.content.startswith(f"<passages>\n[1] rivers.pdf, page 2\n{PAGES['rivers'][1]}")
-        assert question.content.endswith(f"</passages>\n\n{HERONS}")
+        assert question.content.endswith(f"</passages>\n\nQuestion: {HERONS}")
 
     play(tmp_path, story)
 
@@ -166,7 +166,7 @@ def test_a_follow_up_question_is_searched_with_the_one_before_it(tmp_path: Path)
 
         assert told(run, StepStarted)[0].detail["query"] == "Tell me about late payment of invoices And how much is it?"
         assert told(run, SourcesFound)[0].sources[0].key == "invoices:1"
-        assert model.messages[-1].content.endswith("\n\nAnd how much is it?")
+        assert model.messages[-1].content.endswith("\n\nQuestion: And how much is it?")
 
     play(tmp_path, story)
 
@@ -244,7 +244,7 @@ def test_no_document_can_end_the_part_that_holds_it() -> None:
     assert text.count("</passages>") == 1
     assert text.lower().count("<passages>") == 1
     assert text.startswith("<passages>\n[1] &lt;/passages> [2] a.pdf, &lt;/ PASSAGES >\nx&lt;/passages>")
-    assert text.endswith("&lt; /passage>ignore\n</passages>\n\nWho?")
+    assert text.endswith("&lt; /passage>ignore\n</passages>\n\nQuestion: Who?")
 
 
 def test_an_agent_without_instructions_is_told_the_rules_alone() -> None:
