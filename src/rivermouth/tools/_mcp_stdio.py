@@ -42,7 +42,8 @@ class Stdio:
         self._env = {key: os.environ[key] for key in INHERITED if key in os.environ} | dict(env)
         self.words: deque[str] = deque(maxlen=20)
         self.gone = asyncio.Event()
-        """Set when the child says nothing more."""
+        """Set when the child has said its last by itself."""
+        self._ending = False
 
     async def __aenter__(self) -> Streams:
         """Start it. Raises: OSError, whose text says what is wrong."""
@@ -109,12 +110,16 @@ class Stdio:
                         await self._to_us.send(SessionMessage(message))
             except asyncio.LimitOverrunError:
                 self.words.append(f"it sent a message of more than {MAX_MESSAGE} bytes")
-            except (asyncio.IncompleteReadError, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-                pass  # it has ended, or nobody listens any more
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await self._child.wait()  # so that there is an exit code to tell of
-        self.gone.set()
+                self._ended()
+            except (asyncio.IncompleteReadError, OSError):
+                self._ended()
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                pass  # nobody listens any more
+
+    def _ended(self) -> None:
+        """It has said its last, and not because we end it. Noted before the session sees the end of its stream."""
+        if not self._ending:
+            self.gone.set()
 
     async def _write(self) -> None:
         assert self._child.stdin is not None
@@ -138,9 +143,11 @@ class Stdio:
                         logger.debug("mcp_stderr", server=self._name, words=words[:300])
 
     async def _end(self) -> None:
+        self._ending = True
         for stream in self._streams:
             stream.close()
         await _end(self._child)
+        await asyncio.wait(self._work[2:], timeout=PATIENCE)  # for its last words
         for task in self._work:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
