@@ -27,6 +27,12 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {"PYTHONUNBUFFERED": "1"}
 
 
+def _heed_signals() -> None:
+    """As a terminal has it: whoever runs the tests in the background may have these ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Process:
     """`rivermouth …` as a process of its own; `said` is its stdout so far."""
 
@@ -37,6 +43,7 @@ class Process:
             env=environment() | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=_heed_signals,  # noqa: PLW1509, no thread of a test holds a lock that this needs
         )
         self.said, self.complained = "", ""
 

@@ -52,7 +52,7 @@ def signed(payload: Any, *, algorithm: str = "HS256", secret: str = SECRET, head
 def login(world: World, system: str) -> tuple[str, str | None]:
     """Access and refresh token of a fresh login."""
     auth = world.app.auth
-    user = world.do(auth._user_named(system, f"{uuid.uuid4().hex}@example.org"))
+    user = world.do(auth.user_named(system, f"{uuid.uuid4().hex}@example.org"))
     pair = world.do(auth.pair(user))
     return pair.access, pair.refresh
 
@@ -267,7 +267,7 @@ def opaque(world: World, place: Place, how: str) -> str:
 def expired(world: World, place: Place) -> str:
     auth = world.app.auth
     secret = tokens.mint("token" if place.kind == "token" else "key")
-    user = world.do(auth._user_named(place.system, "mallory"))
+    user = world.do(auth.user_named(place.system, "mallory"))
     row = secret_row(auth._clock, secret, user, "unlimited", auth._clock.now() - 1)
     world.do(auth._rows.add_credential(row))
     return secret
