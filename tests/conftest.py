@@ -5,6 +5,7 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any, TextIO, cast
 
 import pytest
+import redis as redis_py
 import structlog
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
@@ -61,5 +62,8 @@ def database_url(postgres_server: Postgres) -> str:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     """One Redis for all tests that leave it running and put nothing of their own into its database 0."""
-    with redis(tmp_path_factory.mktemp("redis")) as server:
+    with redis(tmp_path_factory.mktemp("redis")) as server, redis_py.Redis(port=server.port) as client:
+        # One that has just started takes nobody for dead.
+        while client.info("server")["uptime_in_seconds"] < 2:
+            pass
         yield server
