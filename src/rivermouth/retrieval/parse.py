@@ -131,3 +131,5 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
         await child.wait()
+    # asyncio's own closes it a moment later, which is too late where the loop ends in that moment.
+    child._transport.close()  # type: ignore[attr-defined]
