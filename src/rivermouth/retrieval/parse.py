@@ -127,9 +127,11 @@ def _too_slow() -> Unreadable:
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
-    # asyncio's own closes it a moment later, which is too late where the loop ends in that moment.
-    child._transport.close()  # type: ignore[attr-defined]
+    try:
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+    finally:
+        # asyncio's own closes it a moment later, which is too late where the loop ends, or whoever waits here is cancelled.
+        child._transport.close()  # type: ignore[attr-defined]
