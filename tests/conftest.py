@@ -1,6 +1,7 @@
 """What holds for all tests, and the servers that many of them share."""
 
 import sys
+import threading
 from collections.abc import Iterator, MutableMapping
 from typing import Any, TextIO, cast
 
@@ -65,5 +66,5 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     with redis(tmp_path_factory.mktemp("redis")) as server, redis_py.Redis(port=server.port) as client:
         # One that has just started takes nobody for dead.
         while client.info("server")["uptime_in_seconds"] < 2:
-            pass
+            threading.Event().wait(0.05)
         yield server
