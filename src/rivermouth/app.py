@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from rivermouth import dialects, logs, providers
 from rivermouth.clock import Clock, SystemClock
 from rivermouth.doors import docs, ops, siblings
+from rivermouth.doors.asking import Asking
 from rivermouth.doors.chat import ChatDoor
 from rivermouth.doors.checks import log_check, rows_check, runs_check
 from rivermouth.doors.conversations import ConversationsDoor
@@ -21,6 +22,9 @@ from rivermouth.doors.front import Front
 from rivermouth.doors.http import Message, Send
 from rivermouth.doors.pump import Watchers
 from rivermouth.doors.resolve import Claim, Claims
+from rivermouth.doors.socketio import SocketsDoor
+from rivermouth.doors.socketio.admission import Admission
+from rivermouth.doors.socketio.session import SessionEvents
 from rivermouth.doors.streaming import Streaming
 from rivermouth.doors.streams import StreamsDoor
 from rivermouth.engine.auth import Auth
@@ -181,12 +185,26 @@ async def build(
         }
         streaming = Streaming(watchers, clock)
         following = Following(runs=runs, streaming=streaming)
+        asking = Asking(limiter=limiter, runs=runs)
+        sockets = SocketsDoor(
+            settings=settings,
+            clock=clock,
+            auth=auth,
+            admission=Admission(settings=settings, auth=auth, runs=runs),
+            session=SessionEvents(
+                settings=settings, clock=clock, auth=auth, asking=asking, runs=runs, rows=rows, watchers=watchers
+            ),
+            on_change=metrics.sockets.set,
+        )
+        stack.push_async_callback(sockets.close)
+        _background(stack, sockets.run())
         front = Front(
             settings=settings,
             claims=Claims([*_chat_claims(), *siblings.claims(apps)], SYSTEMS),
-            chat=ChatDoor(settings=settings, auth=auth, limiter=limiter, runs=runs, streaming=streaming),
+            chat=ChatDoor(settings=settings, auth=auth, asking=asking, runs=runs, streaming=streaming),
             streams=StreamsDoor(auth=auth, runs=runs, following=following, tickets=Tickets(secret, clock)),
             conversations=ConversationsDoor(auth=auth, rows=rows, runs=runs, following=following),
+            sockets=sockets,
             siblings=apps,
             own=Starlette(routes=[*ops.routes(checks, metrics), *docs.routes(apps)]),
             peek=auth.peek,

@@ -53,6 +53,9 @@ class Metrics:
         self.watchers = Gauge(
             "rivermouth_watchers", "Clients that follow a run.", registry=registry, multiprocess_mode="livesum"
         )
+        self.sockets = Gauge(
+            "rivermouth_sockets", "Sockets of Socket.IO that are open.", registry=registry, multiprocess_mode="livesum"
+        )
         self.answers_unsaved = Gauge(
             "rivermouth_answers_unsaved",
             "Answers that wait for the database, to be saved.",

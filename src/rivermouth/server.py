@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 
 from rivermouth.app import App, build
-from rivermouth.doors.protocol import BoundedProtocol
+from rivermouth.doors.protocol import BoundedProtocol, websocket
 from rivermouth.listeners import BACKLOG, Listeners, bind
 from rivermouth.providers import Provider
 from rivermouth.settings import Settings, SettingsError
@@ -115,7 +115,10 @@ def config(app: App) -> uvicorn.Config:
         access_log=False,
         loop="none",
         http=BoundedProtocol,
-        ws="none",
+        ws=websocket,  # type: ignore[arg-type]
+        ws_max_size=settings.sockets.message_bytes,
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),

@@ -138,6 +138,18 @@ class Runs(Section):
     history_messages: Count = Field(200, description="The most earlier messages read for one answer.")
 
 
+class Sockets(Section):
+    """Socket.IO."""
+
+    per_address: Count = Field(200, description="Sockets that one address may have open.")
+    streams: Count = Field(20, description="Answers that one socket may follow at a time.")
+    message_bytes: Count = Field(
+        1_000_000, description="The largest message of a client; a larger one closes its socket."
+    )
+    ping_interval: Seconds = Field(25.0, ge=1, description="Seconds between two pings.")
+    ping_timeout: Seconds = Field(20.0, ge=1, description="Seconds until a ping must have been answered.")
+
+
 class Embeddings(Section):
     """What makes vectors of texts, so that files are searched by their meaning, too. With nothing set: by their words alone."""
 
@@ -201,6 +213,7 @@ class Settings(Section):
     auth: Auth = Auth()
     limits: LimitSettings = LimitSettings()
     runs: Runs = Runs()
+    sockets: Sockets = Sockets()
     embeddings: Embeddings = Embeddings()
     search: Search = Search()
     cors: Cors = Cors()

@@ -47,7 +47,8 @@ class Encoder:
     """Numbers the tokens and keeps the escaped text so far, to which each token is only appended."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self._partial = options.get("partial", True)
+        self.partial = options.get("partial", True)
+        """Whether tokens carry the text so far."""
         self._speaking = False
         self._started: RunStarted | None = None
         self._count = 0
@@ -67,7 +68,7 @@ class Encoder:
             case RunEnded(outcome="completed" | "stopped"):
                 return [self._done(event)]
             case RunEnded():
-                return [Frame(dump({"error": problem(event).message}))]
+                return [self._failed(event)]
             case _:
                 pass
         return []
@@ -79,22 +80,58 @@ class Encoder:
         text += escaped[1:-1]
         self._text = text
         self._count += 1
-        if self._partial:
+        if self.partial:
             return f'{{"token":{escaped},"count":{self._count},"partial":"{text}"}}'
         return f'{{"token":{escaped},"count":{self._count}}}'
 
     def _done(self, ended: RunEnded) -> Frame:
-        assert self._started is not None, "a log begins with RunStarted"
-        duration = max(0.0, round(ended.at - self._started.at, 3))
-        speed = round(self._tokens / duration, 2) if duration else 0.0
+        started = self._run
         rest = {
-            "user": self._started.user,
+            "user": started.user,
             "timestamp": iso(ended.at),
-            "session_id": self._started.conversation,
+            "session_id": started.conversation,
             **_mark(ended.outcome),
         }
-        counts = f'"tokens":{self._tokens},"duration":{duration},"tokens_per_second":{speed}'
-        return Frame(f'{{"done":true,{counts},"full_response":"{self._text}",{dump(rest)[1:]}')
+        return Frame(f'{{"done":true,{self._counts(ended)},"full_response":"{self._text}",{dump(rest)[1:]}')
+
+    def _failed(self, ended: RunEnded) -> Frame:
+        return Frame(dump({"error": problem(ended).message}))
+
+    def _counts(self, ended: RunEnded) -> str:
+        duration = max(0.0, round(ended.at - self._run.at, 3))
+        speed = round(self._tokens / duration, 2) if duration else 0.0
+        return f'"tokens":{self._tokens},"duration":{duration},"tokens_per_second":{speed}'
+
+    @property
+    def _run(self) -> RunStarted:
+        assert self._started is not None, "a log begins with RunStarted"
+        return self._started
+
+
+class SocketEncoder(Encoder):
+    """The same as events of Socket.IO, each of which says to which answer it belongs. Source: the contract's "Socket.IO".
+
+    chat_stream_started · chat_token* · (chat_complete | chat_stream_error)
+    """
+
+    def encode(self, event: Event) -> list[Frame]:
+        if type(event) is RunStarted:
+            super().encode(event)
+            self._ids = dump({"stream_id": event.run, "session_id": event.conversation})[1:]
+            return [Frame("{" + self._ids, "chat_stream_started")]
+        frames = super().encode(event)
+        if type(event) is Delta:
+            return [Frame(f"{frame.data[:-1]},{self._ids}", "chat_token") for frame in frames]
+        return frames
+
+    def _done(self, ended: RunEnded) -> Frame:
+        rest = dump({"timestamp": iso(ended.at), **_mark(ended.outcome)})[1:-1]
+        text = f'"full_response":"{self._text}"'
+        return Frame(f"{{{self._counts(ended)},{text},{rest},{self._ids}", "chat_complete")
+
+    def _failed(self, ended: RunEnded) -> Frame:
+        error = problem(ended)
+        return Frame(f"{dump({'error': error.message, 'code': error.code})[:-1]},{self._ids}", "chat_stream_error")
 
 
 def _mark(outcome: str | None) -> dict[str, bool]:

@@ -6,55 +6,40 @@ The route never reads the model; it is the first of the run's watchers.
 
 import asyncio
 from contextlib import suppress
-from typing import NamedTuple
 
 import structlog
 
 from rivermouth.dialects import Answer, Dialect, Incoming, Limits, Route
+from rivermouth.doors.asking import Asking, Question
 from rivermouth.doors.following import NOTHING
 from rivermouth.doors.http import (
-    COOKIE,
     Disconnected,
     Receive,
     Request,
     Send,
     answer,
+    cookie_header,
 )
 from rivermouth.doors.pump import View
 from rivermouth.doors.streaming import Streaming, is_at_the_end, last_event_id, resource_headers, wants_ids
 from rivermouth.engine.auth import Auth, Principal
 from rivermouth.engine.grace import Grace, grace_of
-from rivermouth.engine.limits import Limiter
-from rivermouth.engine.once import Once, Place, once_of, said_nothing
+from rivermouth.engine.once import once_of, said_nothing
 from rivermouth.engine.runs import Runs
 from rivermouth.errors import Internal, MethodNotAllowed, RivermouthError, error_of
 from rivermouth.logs import cost
-from rivermouth.messages import ChatRequest, fold
+from rivermouth.messages import fold
 from rivermouth.settings import Settings
-from rivermouth.stores import Taken
 from rivermouth.stores.event_log import RunLog
 
 logger = structlog.get_logger("rivermouth.chat")
-Headers = list[tuple[bytes, bytes]]
-
-
-class Question(NamedTuple):
-    """A chat request that was understood. extra: headers for its answer."""
-
-    dialect: Dialect
-    name: str
-    principal: Principal
-    chat: ChatRequest
-    grace: Grace
-    once: Once | None
-    extra: Headers
 
 
 class ChatDoor:
     """Serves the chat routes."""
 
-    def __init__(self, *, settings: Settings, auth: Auth, limiter: Limiter, runs: Runs, streaming: Streaming) -> None:
-        self._settings, self._auth, self._limiter = settings, auth, limiter
+    def __init__(self, *, settings: Settings, auth: Auth, asking: Asking, runs: Runs, streaming: Streaming) -> None:
+        self._settings, self._auth, self._asking = settings, auth, asking
         self._runs, self._streaming = runs, streaming
         self._limits = Limits(message_chars=settings.limits.message_chars)
 
@@ -65,7 +50,7 @@ class ChatDoor:
         request.seen.dialect, request.seen.kind = name, "chat"
         try:
             question = await self._understand(request, dialect, name, path)
-            log, begun = await self._answering(question)
+            log, begun = await self._asking.answering(question)
             request.seen.run = log.run
             if question.chat.stream:
                 after = 0 if begun else last_event_id(request) or 0
@@ -87,43 +72,6 @@ class ChatDoor:
         chat = dialect.parse(incoming, self._limits)
         once = once_of(request.headers.get("idempotency-key"), request.body, "Idempotency-Key")
         return Question(dialect, name, principal, chat, self._grace(request), once, extra)
-
-    async def _answering(self, question: Question) -> tuple[RunLog, bool]:
-        """The run that answers it, and whether it was begun for that: a request that came before has one already."""
-        if question.once is None:
-            await self._admit(question)
-            return await self._start(question, None), True
-        async with self._runs.claims.in_turn(question.name, question.principal.id, question.once):
-            return await self._answering_once(question, question.once)
-
-    async def _answering_once(self, question: Question, once: Once) -> tuple[RunLog, bool]:
-        admitted = False
-        while True:
-            found = await self._runs.claims.find(question.name, question.principal.owners, once)
-            if isinstance(found, RunLog):
-                await self._limiter.admit_again(question.name, question.principal)
-                return found, False
-            if not admitted:
-                await self._admit(question)
-                admitted = True
-            with suppress(Taken):  # another replica was quicker
-                return await self._start(question, found), True
-
-    async def _admit(self, question: Question) -> None:
-        self._runs.raise_if_closed()  # before it is counted: the same request will come again, perhaps to another replica
-        chat = question.chat
-        await self._limiter.admit(question.name, "stream" if chat.stream else "chat", question.principal, chat.cost)
-
-    async def _start(self, question: Question, place: Place | None) -> RunLog:
-        run = await self._runs.start(
-            question.chat,
-            question.principal,
-            dialect=question.name,
-            name_conversation=question.dialect.conversation_id,
-            grace=question.grace,
-            place=place,
-        )
-        return run.log
 
     async def _who(self, request: Request, name: str, route: Route) -> tuple[Principal, list[tuple[bytes, bytes]]]:
         extra: list[tuple[bytes, bytes]] = []
@@ -217,8 +165,3 @@ def refuse_if_over(log: RunLog) -> None:
         raise log.failure
     if ended is not None and ended.problem is not None and said_nothing(log):
         raise error_of(ended.problem)
-
-
-def cookie_header(value: str) -> bytes:
-    """The cookie by which an anonymous caller is known again for a year."""
-    return f"{COOKIE}={value}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax".encode("latin-1")

@@ -24,6 +24,8 @@ from rivermouth.doors.http import (
 )
 from rivermouth.doors.resolve import Asked, Claims, Meant, prefix_of, resolve
 from rivermouth.doors.siblings import UPLOADS
+from rivermouth.doors.socketio import SocketsDoor, is_for_sockets
+from rivermouth.doors.socketio.door import refuse
 from rivermouth.doors.streams import StreamsDoor
 from rivermouth.errors import Internal, NotFound, TooLarge
 from rivermouth.metrics import Metrics
@@ -43,6 +45,7 @@ class Front:
         chat: ChatDoor,
         streams: StreamsDoor,
         conversations: ConversationsDoor,
+        sockets: SocketsDoor,
         siblings: Mapping[str, Any],
         own: Any,
         peek: Callable[[str | None], str | None],
@@ -50,7 +53,7 @@ class Front:
         metrics: Metrics,
     ) -> None:
         self._settings, self._claims, self._chat = settings, claims, chat
-        self._streams, self._conversations = streams, conversations
+        self._streams, self._conversations, self._sockets = streams, conversations, sockets
         self._siblings, self._own, self._peek = siblings, own, peek
         self._clock, self._metrics = clock, metrics
         self._own_paths = frozenset(route.path for route in own.routes)
@@ -60,7 +63,7 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry."""
         if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1000})
+            await self._upgrade(scope, receive, send)
             return
         request = Request(scope, pinned=scope.get("pinned"))
         began = self._clock.monotonic()
@@ -73,6 +76,17 @@ class Front:
         finally:
             self._note(request, self._clock.monotonic() - began)
 
+    async def _upgrade(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A websocket: there is nothing for one but Socket.IO."""
+        prefix, path = prefix_of(scope["path"], self._claims.systems)
+        try:
+            if is_for_sockets(path):
+                await self._sockets.upgrade(scope, prefix or scope.get("pinned"), receive, send)
+            else:
+                await refuse(send, plain_failure(NotFound("there is no websocket at this path", what="path")))
+        except Exception:
+            logger.exception("front_broke", path=scope["path"])
+
     async def _dispatch(self, request: Request, receive: Receive, send: Send) -> None:
         prefix, path = prefix_of(request.path, self._claims.systems)
         if request.path in self._own_paths:
@@ -80,6 +94,8 @@ class Front:
             await self._pass_on(self._own, request, request.path, receive, send)
         elif path.startswith("/streams/"):
             await self._streams.serve(request, path, receive, send)
+        elif is_for_sockets(path):
+            await self._sockets.poll(request, prefix or request.pinned, receive, send)
         elif is_for_a_conversation(path):
             await self._conversations.serve(request, prefix or request.pinned, path, receive, send)
         else:

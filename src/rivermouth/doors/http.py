@@ -65,11 +65,7 @@ class Request:
     @property
     def cookie(self) -> str | None:
         """The value of our cookie, if the client sent one."""
-        try:
-            jar = SimpleCookie(self.headers.get("cookie", ""))
-        except CookieError:
-            return None
-        return jar[COOKIE].value if COOKIE in jar else None
+        return cookie_in(self.headers.get("cookie", ""))
 
     def json_object(self) -> Mapping[str, Any] | None:
         """The body as a JSON object; None where it is none."""
@@ -78,6 +74,20 @@ class Request:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return decoded if isinstance(decoded, dict) else None
+
+
+def cookie_in(header: str) -> str | None:
+    """The value of our cookie in a Cookie header."""
+    try:
+        jar = SimpleCookie(header)
+    except CookieError:
+        return None
+    return jar[COOKIE].value if COOKIE in jar else None
+
+
+def cookie_header(value: str) -> bytes:
+    """The cookie by which an anonymous caller is known again for a year."""
+    return f"{COOKIE}={value}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax".encode("latin-1")
 
 
 class Disconnected(Exception):

@@ -5,6 +5,8 @@ Without them one connection that never ends its head takes all memory, and CPU t
 """
 
 import asyncio
+import importlib
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -41,6 +43,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse, and count while the head is not complete."""
         super().data_received(data)
+        if self.transport.get_protocol() is not self:
+            return  # it is a websocket now
         if not self._in_head:
             self._body_bytes += len(data)
             return
@@ -67,6 +71,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect_nothing()
         super().on_message_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        """From here on the connection is the websocket's."""
+        self._whole = True
+        self._expect_nothing()
+        super().handle_websocket_upgrade()
+
     def shutdown(self) -> None:
         """Nobody waits for the rest of a request any more."""
         if not self._whole:
@@ -89,3 +99,13 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._patience = None
         self.transport.abort()
+
+
+def websocket(**about: Any) -> asyncio.Protocol:
+    """uvicorn's websocket over the library `websockets`, which is loaded when the first client upgrades.
+
+    Rejected: uvicorn's older one over the same library, and its keepalive, as engine.io has its own.
+    """
+    implementation = importlib.import_module("uvicorn.protocols.websockets.websockets_sansio_impl")
+    protocol: asyncio.Protocol = implementation.WebSocketsSansIOProtocol(**about)
+    return protocol

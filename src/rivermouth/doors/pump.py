@@ -11,7 +11,7 @@ import contextlib
 import types
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -336,6 +336,22 @@ def _rest(sending: Coroutine[Any, None, None], waits_for: Any) -> Generator[Any,
             return
 
 
+class Looked(Protocol):
+    """What `Watchers` look after: a `Watcher`, or whatever else follows a run."""
+
+    over: asyncio.Future[None]
+
+    @property
+    def goes_on(self) -> bool:
+        """See `Watcher`."""
+
+    def tick(self, now: float, *, heartbeat: float, send_timeout: float) -> None:
+        """See `Watcher`."""
+
+    def leave(self) -> None:
+        """See `Watcher`."""
+
+
 class Watchers:
     """All watchers of this process, and the one clock that looks after them. on_change: told how many there are."""
 
@@ -344,7 +360,7 @@ class Watchers:
     ) -> None:
         self._clock, self._heartbeat, self._send_timeout = clock, heartbeat, send_timeout
         self._on_change = on_change
-        self.all: set[Watcher] = set()
+        self.all: set[Looked] = set()
 
     async def run(self) -> None:
         """Look after them until cancelled."""
@@ -366,7 +382,7 @@ class Watchers:
             watcher.leave()
 
     @contextlib.contextmanager
-    def add(self, watcher: Watcher) -> Any:
+    def add(self, watcher: Looked) -> Any:
         """Look after that one while inside."""
         self.all.add(watcher)
         self._on_change(len(self.all))

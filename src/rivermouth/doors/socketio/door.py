@@ -1,0 +1,354 @@
+"""Where sockets come in: who may, how many, and what becomes of those that do not read.
+
+handshake ── connect ──▶ in ── chat_stream … ──▶ gone
+    └── refused, with the reason
+"""
+
+import asyncio
+import importlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from rivermouth.clock import Clock, iso
+from rivermouth.dialects import Answer
+from rivermouth.doors.http import (
+    Disconnected,
+    Message,
+    Receive,
+    Request,
+    Scope,
+    Send,
+    answer,
+    cookie_header,
+    drop,
+    plain_failure,
+    read_body,
+)
+from rivermouth.doors.socketio.admission import Admission
+from rivermouth.doors.socketio.caller import SYSTEMS, Caller
+from rivermouth.doors.socketio.outbox import Outbox
+from rivermouth.doors.socketio.session import Reply, SessionEvents
+from rivermouth.engine.auth import Auth
+from rivermouth.errors import BadRequest, Internal, MethodNotAllowed, NotFound, RivermouthError, TooLarge
+from rivermouth.settings import Settings
+
+logger = structlog.get_logger("rivermouth.sockets")
+
+PATHS = ("/socket.io/", "/socket.io")
+TICK = 1.0
+CONNECT_SECONDS = 20.0
+"""For which a transport may say nothing of who it is."""
+FLUSH_SECONDS = 10.0
+"""For which a connection that is to close may take to be read to its end."""
+LONGEST_NAME = 60
+
+
+def is_for_sockets(path: str) -> bool:
+    """Whether that path (without a prefix) is answered here."""
+    return path in PATHS
+
+
+class SocketsDoor:
+    """Takes sockets in, hands their events on, and lets them go. on_change: told how many sockets there are."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        clock: Clock,
+        auth: Auth,
+        admission: Admission,
+        session: SessionEvents,
+        on_change: Callable[[int], None],
+    ) -> None:
+        self._settings, self._clock, self._auth = settings, clock, auth
+        self._admission, self._session, self._on_change = admission, session, on_change
+        self.callers: dict[str, Caller] = {}
+        self._wire: Any = None
+        self._module: Any = None
+        self._loaded: asyncio.Task[Any] | None = None
+
+    async def poll(self, request: Request, system: str | None, receive: Receive, send: Send) -> None:
+        """A request of the polling transport."""
+        request.seen.kind, request.seen.dialect = "socket.io", system
+        try:
+            self._admit(request.scope, request.headers, request.query, system)
+            if request.method not in ("GET", "POST"):
+                raise MethodNotAllowed(f"{request.method} is not for {request.path}", allow=("GET", "POST"))
+            body = await read_body(receive, request.headers, self._settings.sockets.message_bytes)
+            wire = await self._ready()
+            await self._pass_on(wire, request, system, body, receive, send)
+        except Disconnected:
+            request.seen.status = 499
+        except RivermouthError as error:
+            if isinstance(error, TooLarge):
+                self._drop(request.query.get("sid", ""))
+            await answer(request, send, plain_failure(error), [(b"connection", b"close")])
+
+    async def upgrade(self, scope: Scope, system: str | None, receive: Receive, send: Send) -> None:
+        """A websocket, of its own or in place of polling."""
+        request = Request({**scope, "method": "GET"}, pinned=None)
+        try:
+            self._admit(scope, request.headers, request.query, system)
+            wire = await self._ready()
+            await self._carry(wire, scope, request, system, receive, send)
+        except RivermouthError as error:
+            await refuse(send, plain_failure(error))
+        except OSError:
+            pass  # it is gone
+
+    def _admit(self, scope: Scope, headers: Mapping[str, str], query: Mapping[str, str], system: str | None) -> None:
+        if system is not None and system not in SYSTEMS:
+            raise NotFound(f"{system} has no Socket.IO; {' and '.join(SYSTEMS)} have", what="path")
+        self._admission.admit_origin(headers)
+        if "j" in query:
+            raise BadRequest("JSONP is not served", field="j")
+        if "sid" not in query:
+            self._admission.admit_transport(scope, self.callers.values())
+
+    async def _pass_on(
+        self, wire: Any, request: Request, system: str | None, body: bytes, receive: Receive, send: Send
+    ) -> None:
+        socket = request.query.get("sid", "")
+        if request.method == "POST" and not self._module.are_readable(body):
+            self._drop(socket)
+            raise BadRequest("this is not a payload of engine.io 4")
+        scope = self._prepared(request, system)
+        watching = asyncio.create_task(self._watch(receive, socket)) if socket and request.method == "GET" else None
+        caller = self.callers.get(socket)
+        if caller is not None:
+            caller.sends.add(request.raw_send)
+        try:
+            await wire.handle_request(scope, _given(body), _whole(request, scope, send))
+        finally:
+            if watching is not None:
+                watching.cancel()
+            if caller is not None:
+                caller.sends.discard(request.raw_send)
+
+    async def _watch(self, receive: Receive, socket: str) -> None:
+        """A client that goes while it polls takes nothing any more; without this it would be missed after 45 s."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._drop(socket)
+
+    async def _carry(
+        self, wire: Any, scope: Scope, request: Request, system: str | None, receive: Receive, send: Send
+    ) -> None:
+        socket = request.query.get("sid", "")
+        found = wire.eio.sockets.get(socket)
+        if socket and (found is None or found.upgrading or found.upgraded):
+            raise BadRequest("there is no such session, or it is a websocket already", field="sid")
+        prepared = self._prepared(request, system)
+        caller = self.callers.get(socket)
+        if caller is not None:
+            caller.sends.add(request.raw_send)
+        try:
+            await wire.handle_request(prepared, self._reading(receive), _accepting(prepared, send))
+        finally:
+            if found is not None and not found.upgraded:
+                found.upgrading = False  # the library forgets it where the client goes in the middle
+            if caller is not None:
+                caller.sends.discard(request.raw_send)
+            if found is None or found.upgraded:
+                self._drop(socket or prepared.get("rivermouth.socket", ""))
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, drop, scope["send"])
+
+    def _reading(self, receive: Receive) -> Receive:
+        async def reading() -> Message:
+            message = await receive()
+            text = message.get("text")
+            if message["type"] == "websocket.receive" and text is not None and not self._module.is_readable(text):
+                return {"type": "websocket.disconnect", "code": 1002}
+            return message
+
+        return reading
+
+    def _prepared(self, request: Request, system: str | None) -> Scope:
+        """The scope with what `opened` will want to know."""
+        more = {"rivermouth.system": system, "rivermouth.packet": self._module.event_packet}
+        stranger = self._auth.anonymous("session", request.address, request.cookie).id.startswith("addr:")
+        if stranger and "sid" not in request.query and request.authorization is None:
+            more["rivermouth.cookie"] = self._auth.anonymous_cookie(request.address)
+        return {**request.scope, **more}
+
+    async def _ready(self) -> Any:
+        """The server, with the libraries that it stands on: they are loaded when the first client comes, aside."""
+        if self._wire is None:
+            if self._loaded is None:
+                self._loaded = asyncio.create_task(self._load())
+            await asyncio.shield(self._loaded)
+        return self._wire
+
+    async def _load(self) -> None:
+        name = "rivermouth.doors.socketio._wire"
+        self._module = await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, name)
+        limits = self._settings.sockets
+        ping = (limits.ping_interval, limits.ping_timeout)
+        self._wire = self._module.Wire(self, None, ping=ping, message_bytes=limits.message_bytes)
+
+    def opened(self, socket: str, outbox: Outbox, scope: Scope) -> None:
+        """See `_wire.Hooks`."""
+        caller = self.callers[socket] = Caller(socket, outbox, scope, self._clock.monotonic())
+        outbox.on_flood = lambda: self._abort(caller)
+        if scope["type"] == "websocket":
+            caller.sends.add(scope["send"])
+        scope["rivermouth.socket"] = socket
+        self._on_change(len(self.callers))
+
+    async def connecting(self, socket: str, sid: str, auth: Any) -> None:
+        """See `_wire.Hooks`."""
+        caller = self.callers[socket]
+        try:
+            await self._admission.admit(caller, auth, self.callers.values())
+        except RivermouthError as error:
+            raise self._module.Refused(error.message, _data_of(error)) from None
+        caller.sid = sid
+
+    async def connected(self, socket: str) -> None:
+        """See `_wire.Hooks`."""
+        caller = self.callers[socket]
+        if caller.system != "smarttalk":
+            caller.tell("connected", message="Connected to the server", timestamp=iso(self._clock.now()))
+
+    async def emitted(self, socket: str, event: str, values: list[Any], *, ack: int | None) -> None:
+        """See `_wire.Hooks`."""
+        caller = self.callers[socket]
+        if event == "chat_stop" and len(caller.tasks) < self._settings.sockets.streams * 2:
+            caller.do(self._answer(caller, event, values, ack))  # it ends when the run does
+        else:
+            await self._answer(caller, event, values, ack)
+
+    async def _answer(self, caller: Caller, event: str, values: list[Any], ack: int | None) -> None:
+        try:
+            reply = await self._reply(caller, event, values)
+        except RivermouthError as error:
+            reply = self._refused(caller, error, values)
+        except Exception:
+            logger.exception("socket_event_broke", event_name=event[:LONGEST_NAME])
+            reply = self._refused(caller, Internal("something went wrong on our side"), values)
+        if ack is not None:
+            await self._wire.acknowledge(caller.socket, ack, reply)
+
+    async def _reply(self, caller: Caller, event: str, values: list[Any]) -> Reply:
+        known = self._session.events.get(event)
+        if known is None or caller.system == "smarttalk":
+            raise BadRequest(f"there is no event {event[:LONGEST_NAME]!r}; there are {', '.join(self._session.events)}")
+        return await known(caller, values)
+
+    def _refused(self, caller: Caller, error: RivermouthError, values: list[Any]) -> Reply:
+        told = {"error": error.message, **_data_of(error), **_named_in(values)}
+        caller.tell("chat_stream_error", **told)
+        return told
+
+    def left(self, socket: str) -> None:
+        """See `_wire.Hooks`."""
+        if (caller := self.callers.get(socket)) is not None:
+            caller.leave()
+
+    def closed(self, socket: str) -> None:
+        """See `_wire.Hooks`."""
+        caller = self.callers.pop(socket, None)
+        if caller is None:
+            return
+        caller.leave()
+        self._on_change(len(self.callers))
+        for send in caller.sends:
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, drop, send)
+
+    async def run(self) -> None:
+        """Look after all sockets until cancelled."""
+        while True:
+            await asyncio.sleep(min(TICK, self._settings.runs.send_timeout / 4))
+            now = self._clock.monotonic()
+            for caller in list(self.callers.values()):
+                self._look_at(caller, now)
+
+    def _look_at(self, caller: Caller, now: float) -> None:
+        if caller.taken != caller.outbox.taken or caller.outbox.empty():
+            caller.taken, caller.since = caller.outbox.taken, now
+        if now - caller.since > self._settings.runs.send_timeout:
+            self._abort(caller)
+        elif caller.sid is None and now - caller.opened > CONNECT_SECONDS:
+            self._drop(caller.socket)
+
+    def _abort(self, caller: Caller) -> None:
+        """Let go of one that does not read: its answers go on, and it may come back for them."""
+        logger.info("socket_dropped", waiting=caller.outbox.qsize(), bytes=caller.outbox.bytes)
+        self._drop(caller.socket)
+        for send in caller.sends:
+            drop(send)
+
+    def _drop(self, socket: str) -> None:
+        if self._wire is not None:
+            self._wire.drop(socket)
+
+    async def close(self) -> None:
+        """End what the libraries have going on."""
+        if self._loaded is not None:
+            with suppress(asyncio.CancelledError):
+                await self._loaded
+            for caller in list(self.callers.values()):
+                self._drop(caller.socket)
+            await self._wire.shutdown()
+
+
+def _data_of(error: RivermouthError) -> dict[str, Any]:
+    told: dict[str, Any] = {"code": error.code}
+    if error.retry_after is not None:
+        told["retry_after"] = error.retry_after
+    return told
+
+
+def _named_in(values: list[Any]) -> dict[str, str]:
+    """The ids in what came with an event, so that its client knows which question was refused."""
+    value = values[0] if values and isinstance(values[0], dict) else {}
+    ids = {name: value.get(name) for name in ("stream_id", "session_id")}
+    return {name: id[:255] for name, id in ids.items() if isinstance(id, str)}
+
+
+def _given(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+def _whole(request: Request, scope: Scope, send: Send) -> Send:
+    """Sends the library's answers as ours: with their length, and with the cookie."""
+    started: list[Message] = []
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            started.append(message)
+            return
+        status, body = started[0]["status"], message.get("body", b"")
+        headers = {name.decode().lower(): value.decode() for name, value in started[0]["headers"]}
+        await answer(request, send, Answer(status, {**headers, "cache-control": "no-store"}, body), _cookie(scope))
+
+    return sending
+
+
+def _accepting(scope: Scope, send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "websocket.accept":
+            message = {**message, "headers": [*message.get("headers", ()), *_cookie(scope)]}
+        await send(message)
+
+    return sending
+
+
+def _cookie(scope: Scope) -> list[tuple[bytes, bytes]]:
+    given = scope.get("rivermouth.cookie")
+    return [] if given is None else [(b"set-cookie", cookie_header(given))]
+
+
+async def refuse(send: Send, what: Answer) -> None:
+    """Answer a websocket's handshake with an HTTP status."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in what.headers.items()]
+    headers.append((b"content-type", b"application/json"))
+    await send({"type": "websocket.http.response.start", "status": what.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": what.body})
