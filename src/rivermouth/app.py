@@ -27,6 +27,8 @@ from rivermouth.doors.socketio.admission import Admission
 from rivermouth.doors.socketio.session import SessionEvents
 from rivermouth.doors.streaming import Streaming
 from rivermouth.doors.streams import StreamsDoor
+from rivermouth.doors.visitors import VisitorsDoor
+from rivermouth.doors.webui import WebUi
 from rivermouth.engine.auth import Auth
 from rivermouth.engine.indexing import indexer_of
 from rivermouth.engine.intake import Intake, intake_of
@@ -183,6 +185,8 @@ async def build(
             "model": provider.check,
             "runs": runs_check(runs),
         }
+        page = WebUi() if settings.page.enabled else None
+        pointer = None if page is None else page.pointer
         streaming = Streaming(watchers, clock)
         following = Following(runs=runs, streaming=streaming)
         asking = Asking(limiter=limiter, runs=runs)
@@ -206,7 +210,8 @@ async def build(
             conversations=ConversationsDoor(auth=auth, rows=rows, runs=runs, following=following),
             sockets=sockets,
             siblings=apps,
-            own=Starlette(routes=[*ops.routes(checks, metrics), *docs.routes(apps)]),
+            own=Starlette(routes=[*ops.routes(checks, metrics, page=pointer), *docs.routes(apps)]),
+            page=(page, VisitorsDoor(settings=settings, auth=auth)) if page is not None else None,
             peek=auth.peek,
             clock=clock,
             metrics=metrics,

@@ -182,6 +182,12 @@ class Cors(Section):
     origins: Origins = Field((), description="Such as https://chat.example.org.")
 
 
+class Page(Section):
+    """The page to talk to, at `/`."""
+
+    enabled: bool = Field(True, description="Whether it is served.")
+
+
 class Settings(Section):
     """All of it."""
 
@@ -217,6 +223,7 @@ class Settings(Section):
     embeddings: Embeddings = Embeddings()
     search: Search = Search()
     cors: Cors = Cors()
+    page: Page = Page()
     tools: Tools = Tools()
     mcp: McpServers = Field(
         {}, description="Servers whose tools agents may use, by the name that the tools begin with."

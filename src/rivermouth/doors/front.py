@@ -27,6 +27,8 @@ from rivermouth.doors.siblings import UPLOADS
 from rivermouth.doors.socketio import SocketsDoor, is_for_sockets
 from rivermouth.doors.socketio.door import refuse
 from rivermouth.doors.streams import StreamsDoor
+from rivermouth.doors.visitors import ROOT, VisitorsDoor
+from rivermouth.doors.webui import WebUi
 from rivermouth.errors import Internal, NotFound, TooLarge
 from rivermouth.metrics import Metrics
 from rivermouth.settings import Settings
@@ -48,6 +50,7 @@ class Front:
         sockets: SocketsDoor,
         siblings: Mapping[str, Any],
         own: Any,
+        page: tuple[WebUi, VisitorsDoor] | None,
         peek: Callable[[str | None], str | None],
         clock: Clock,
         metrics: Metrics,
@@ -55,7 +58,7 @@ class Front:
         self._settings, self._claims, self._chat = settings, claims, chat
         self._streams, self._conversations, self._sockets = streams, conversations, sockets
         self._siblings, self._own, self._peek = siblings, own, peek
-        self._clock, self._metrics = clock, metrics
+        self._page, self._clock, self._metrics = page, clock, metrics
         self._own_paths = frozenset(route.path for route in own.routes)
         self._dialects = {name: dialects.load(name) for name in dialects.names()}
         self._chat_paths = {(name, route.path) for name, dialect in self._dialects.items() for route in dialect.ROUTES}
@@ -89,7 +92,11 @@ class Front:
 
     async def _dispatch(self, request: Request, receive: Receive, send: Send) -> None:
         prefix, path = prefix_of(request.path, self._claims.systems)
-        if request.path in self._own_paths:
+        if self._page is not None and self._page[0].serves(request):
+            await self._page[0].serve(request, send)
+        elif self._page is not None and request.path.startswith(ROOT):
+            await self._page[1].serve(request, receive, send)
+        elif request.path in self._own_paths:
             request.seen.kind = request.path
             await self._pass_on(self._own, request, request.path, receive, send)
         elif path.startswith("/streams/"):

@@ -19,11 +19,14 @@ Check = Callable[[], Awaitable[str]]
 POINTERS = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health", "ready": "/ready", "metrics": "/metrics"}
 
 
-def routes(checks: Mapping[str, Check], metrics: Metrics, *, timeout: float = 6.0) -> list[Route]:
+def routes(
+    checks: Mapping[str, Check], metrics: Metrics, *, timeout: float = 6.0, page: str | None = None
+) -> list[Route]:
     """`/`, `/health`, `/ready`, `/metrics`. `/ready?without=model` is for a load balancer: a model that all replicas share is
     no reason to send nobody anywhere.
 
     timeout: seconds after which a check counts as failed; longer than a locked database is waited for, which says more.
+    page: where the page to talk to is, or why it is not there; None where there is to be none.
     """
 
     async def answer_ready(request: Request) -> Response:
@@ -32,6 +35,11 @@ def routes(checks: Mapping[str, Check], metrics: Metrics, *, timeout: float = 6.
 
     def answer_metrics(_: Request) -> Response:
         return Response(metrics.exposition(), media_type=CONTENT_TYPE)
+
+    async def index(_: Request) -> Response:
+        """What this is and where to go on."""
+        about = {"name": "rivermouth", "version": rivermouth.__version__, **POINTERS}
+        return _json(about | ({"page": page} if page else {}), headers={"Vary": "Accept"})
 
     return [
         Route("/", index),
@@ -44,11 +52,6 @@ def routes(checks: Mapping[str, Check], metrics: Metrics, *, timeout: float = 6.
 async def health(_: Request) -> Response:
     """`OK` as long as the process answers at all. Source: ares.md, siblings."""
     return PlainTextResponse("OK", headers={"Cache-Control": "no-store"})
-
-
-async def index(_: Request) -> Response:
-    """What this is and where to go on."""
-    return _json({"name": "rivermouth", "version": rivermouth.__version__, **POINTERS})
 
 
 async def ready(checks: Mapping[str, Check], timeout: float) -> Response:
@@ -71,5 +74,7 @@ async def _result(check: Check, timeout: float) -> dict[str, Any]:
         return {"ok": False, "code": "internal", "detail": type(error).__name__}
 
 
-def _json(body: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, {"Cache-Control": "no-store"}, "application/json")
+def _json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        msgspec.json.encode(body), status, {"Cache-Control": "no-store", **(headers or {})}, "application/json"
+    )

@@ -1,0 +1,91 @@
+"""A visitor: a browser's context with a page in it, and a server with a model that does as it is told."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from playwright.sync_api import Browser, BrowserContext, Locator, Page
+
+from rivermouth.providers.scripted import ScriptedProvider, echo
+from tests.page.building import AXE
+from tests.running import Running, running
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+PATIENCE = 15_000
+"""Milliseconds until something that does not come counts as missing; two cores may be busy with other tests."""
+
+
+class Visit:
+    """What tests do and look at."""
+
+    def __init__(self, context: BrowserContext, server: Running, model: ScriptedProvider) -> None:
+        self.context, self.server, self.model = context, server, model
+        self.wrong: list[str] = []
+        self.page = self.tab()
+
+    def tab(self, path: str = "/") -> Page:
+        """One more tab."""
+        page = self.context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("console", lambda said: self.wrong.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("request", lambda asked: self._look(asked.url))
+        page.goto(self.server.url + path)
+        return page
+
+    def _look(self, url: str) -> None:
+        if not re.match(rf"{re.escape(self.server.url)}/|blob:|data:", url):
+            self.wrong.append(f"asked {url}")
+
+    def ask(self, text: str, page: Page | None = None) -> None:
+        """Write it and send it off."""
+        where = page or self.page
+        where.get_by_role("textbox", name="Message").fill(text)
+        where.get_by_role("button", name="Send").click()
+
+    def replies(self, page: Page | None = None) -> Locator:
+        """The answers that are there."""
+        return (page or self.page).get_by_role("article", name="Answer")
+
+    def questions(self, page: Page | None = None) -> list[str]:
+        """What was asked, as it is shown."""
+        return (page or self.page).locator("article.question").all_inner_texts()
+
+    def forgive(self, words: str) -> None:
+        """What Chromium says of a request that was meant to fail is no fault of the page's."""
+        self.wrong = [one for one in self.wrong if words not in one]
+
+
+@contextmanager
+def visiting(browser: Browser, folder: Path, model: ScriptedProvider | None = None, **settings: Any) -> Iterator[Visit]:
+    """A server, and somebody who looks at its page, in which nothing may go wrong.
+
+    settings: of the server, and `context`, options of the browser's context.
+    """
+    model = model or ScriptedProvider(echo)
+    context_options = settings.pop("context", {})
+    with running(folder / "data", provider=model, **settings) as server:
+        context = browser.new_context(**context_options)
+        try:
+            visitor = Visit(context, server, model)
+            yield visitor
+        finally:
+            context.close()
+        assert visitor.wrong == []
+
+
+def faults(page: Page) -> list[str]:
+    """What axe finds that is serious: the rule, what is meant, and where."""
+    page.evaluate(AXE.read_text("utf-8") + "; undefined")
+    found = page.evaluate(
+        "() => axe.run(document, {resultTypes: ['violations']}).then(found => JSON.stringify(found.violations))"
+    )
+    return [
+        f"{one['id']}: {one['help']}: {[node['target'] for node in one['nodes']]}"
+        for one in msgspec.json.decode(found)
+        if one["impact"] in ("serious", "critical")
+    ]
