@@ -528,7 +528,74 @@ def test_names_and_descriptions_are_data_with_bounds(logged: list[MutableMapping
     assert (len(first.spec.description), first.spec.description[:8]) == (1500, "[31mred ")
     assert len(mine) == 128 - 4
     left_out = {line["reason"] for line in logged if line["event"] == "mcp_tool_left_out"}
-    assert len(left_out) == 3
+    assert len(left_out) == 4
+
+
+UNFIT: list[Any] = [
+    {"name": "bare", "description": "has no schema"},
+    {"name": "null", "inputSchema": None},
+    {"name": "text", "inputSchema": "object"},
+    {"inputSchema": ANYTHING},
+    {"name": 5, "inputSchema": ANYTHING},
+    {"name": "told", "description": ["x"], "inputSchema": ANYTHING},
+    {"name": "noted", "annotations": "x", "inputSchema": ANYTHING},
+    {"name": "string", "inputSchema": {"type": "string"}},
+    "word",
+    None,
+]
+
+
+def test_a_tool_that_does_not_fit_hides_no_other(logged: list[MutableMapping[str, Any]]):
+    told = [{"name": "first", "inputSchema": ANYTHING}, *UNFIT, {"name": "last", "inputSchema": ANYTHING}]
+
+    async def story() -> tuple[list[str], Any, str | None, dict[str, str]]:
+        async with toolbox(h={"command": sys.executable, "args": ("-S", str(HOSTILE), json.dumps(told))}) as box:
+            mine = [name for name in names(box) if name.startswith("h.")]
+            return mine, await call(box, "h.last"), box.servers[0].problem, dict(box.servers[0].left_out)
+
+    mine, answer, problem, left_out = play(story())
+
+    assert (mine, answer, problem) == (["h.first", "h.last"], "fine", None)
+    assert left_out["bare"] == "its inputSchema does not fit: Field required"
+    assert set(left_out) == {"bare", "null", "text", "without a name", "told", "noted", "string"}
+    lines = [(line["tool"], line["reason"]) for line in logged if line["event"] == "mcp_tool_left_out"]
+    assert len(lines) == len(set(lines)) >= 7
+
+
+def test_a_tool_that_does_not_fit_hides_no_other_over_http_either():
+    told = [{"name": "x", "inputSchema": ANYTHING}, {"name": "bare"}]
+
+    async def listed(request: Request, response: Response) -> Response:
+        message = await request.json()
+        if message.get("method") != "tools/list":
+            return response
+        return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": {"tools": told}})
+
+    async def fine(message: dict[str, Any]) -> Response:
+        return JSONResponse(message | {"result": {"content": [{"type": "text", "text": "fine"}]}})
+
+    async def story() -> list[str]:
+        async with answering(fine, listed) as (url, _), toolbox(h={"url": url}) as box:
+            assert await call(box, "h.x") == "fine"
+            return [name for name in names(box) if name.startswith("h.")]
+
+    assert play(story()) == ["h.x"]
+
+
+def test_a_tool_that_does_not_fit_is_logged_once_however_often_it_is_listed(
+    logged: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(mcp, "SETTLE", 0.0)
+    told = [{"name": "bare"}, {"name": "n" * 70, "inputSchema": ANYTHING}, {"name": "grow", "inputSchema": ANYTHING}]
+
+    async def story() -> None:
+        async with toolbox(h={"command": sys.executable, "args": ("-S", str(HOSTILE), json.dumps(told))}) as box:
+            await call(box, "h.grow")
+            await until(lambda: "h.grown" in names(box))
+
+    play(story())
+
+    assert [line["tool"] for line in logged if line["event"] == "mcp_tool_left_out"] == ["bare", "n" * 70]
 
 
 def test_without_servers_the_sdk_is_not_even_loaded():

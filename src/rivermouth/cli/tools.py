@@ -23,11 +23,13 @@ SECONDS = 20.0
 
 
 class Seen(msgspec.Struct):
-    """What is there. left_out: plug-ins that are broken, and why. servers: MCP servers, the names of their tools, a problem."""
+    """What is there. left_out: plug-ins that are broken, and why. servers: MCP servers, the names of their tools, a problem.
+    unfit: of each MCP server the tools that do not fit, and why."""
 
     tools: list[Spec]
     left_out: dict[str, str]
     servers: dict[str, tuple[list[str], str | None]]
+    unfit: dict[str, dict[str, str]] = {}
 
 
 @click.group("tools")
@@ -54,6 +56,9 @@ def show(config: Path | None, **values: Any) -> int:
     width = max(len(spec.name) for spec in seen.tools)
     for spec in seen.tools:
         click.echo(f"{spec.name.ljust(width)} {'!' if spec.confirm else ' '} {_first_sentence(spec.description)}")
+    for server, tools in seen.unfit.items():
+        for tool, why in tools.items():
+            click.echo(f"MCP server {server}: {tool} is left out: {why}", err=True)
     problems = [finding for finding in findings(settings, seen) if not finding.good]
     for finding in problems:
         click.echo(f"{finding.name}: {finding.detail}; to mend it: {finding.fix}", err=True)
@@ -81,7 +86,8 @@ async def _look(settings: Settings) -> Seen:
         tools = [tool.spec for tool in box.all()]
         servers = {one.name: ([tool.spec.name for tool in one.tools], one.problem) for one in box.servers}
         slow = f"it does not answer within {SECONDS:g} s"
-        return Seen(tools, box.left_out, {name: servers.get(name, ([], slow)) for name in settings.mcp})
+        unfit = {one.name: one.left_out for one in box.servers}
+        return Seen(tools, box.left_out, {name: servers.get(name, ([], slow)) for name in settings.mcp}, unfit)
     finally:
         await box.close()
 
@@ -104,7 +110,8 @@ def findings(settings: Settings, seen: Seen) -> Iterator[Finding]:
         yield Finding(f"tool {name}", False, why, "mend or remove the package that has that entry point")
     for name, (names, problem) in seen.servers.items():
         if problem is None:
-            yield Finding(f"MCP server {name}", True, f"{len(names)} tools: {', '.join(names)}"[:500])
+            without = "".join(f"; {tool} is left out: {why}" for tool, why in seen.unfit.get(name, {}).items())
+            yield Finding(f"MCP server {name}", True, f"{len(names)} tools: {', '.join(names)}"[:500] + without[:1000])
         else:
             yield Finding(f"MCP server {name}", False, problem, _mend(name, settings.mcp[name]))
 

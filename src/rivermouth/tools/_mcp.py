@@ -24,6 +24,7 @@ from rivermouth.tool_settings import McpServer
 from rivermouth.tools import Asker, Spec, ToolFailed
 from rivermouth.tools import _mcp_data as data
 from rivermouth.tools._mcp_http import http
+from rivermouth.tools._mcp_sieve import sifted
 from rivermouth.tools._mcp_stdio import Stdio
 
 logger = structlog.get_logger("rivermouth.tools")
@@ -40,6 +41,8 @@ SETTLE = 0.2
 HANDSHAKE = 20.0
 """Seconds for each request that is no call."""
 PAGES = 20
+LEFT_OUT = 200
+"""Tools that do not fit, of one server, of which any more is said."""
 ENDS = ((CONNECTION_CLOSED, "Connection closed"), (INVALID_REQUEST, "Session terminated"))
 """The SDK's own words for a connection that is no more; servers use the first of these numbers for anything."""
 LEAVING = 8.0
@@ -65,6 +68,8 @@ class Server:
         self.problem: str | None = "it is being connected"
         self.tried = asyncio.Event()
         """Set once the first attempt has ended, well or badly."""
+        self.left_out: dict[str, str] = {}
+        """Tools of its latest list that do not fit, and why."""
         self.transport: Stdio | None = None
         self._settings = settings
         self._client: Client | None = None
@@ -72,6 +77,7 @@ class Server:
         self._gone = asyncio.Event()
         self._calls = 0
         self._told: set[str] = set()
+        self._told_left_out: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
         """Be connected until `leave`."""
@@ -174,13 +180,14 @@ class Server:
         else:
             headers = {key: value.get_secret_value() for key, value in own.headers.items()}
             transport = http(own.url or "", headers, own.timeout + HANDSHAKE)
-        return Client(
-            transport,
+        client = Client(
+            sifted(transport, lambda: client.protocol_version, self._leave_out),
             read_timeout_seconds=HANDSHAKE,
             message_handler=self._heard,
             client_info=mcp_types.Implementation(name="rivermouth", version=rivermouth.__version__),
             cache=None,
         )
+        return client
 
     def _background(self, stack: AsyncExitStack, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -206,6 +213,7 @@ class Server:
     async def _discover(self, client: Client) -> None:
         """Ask for the tools. Raises what the SDK does where the server is not there any more."""
         found: list[mcp_types.Tool] = []
+        self.left_out = {}
         cursor = None
         for _ in range(PAGES):
             page = await client.list_tools(cursor=cursor)
@@ -215,7 +223,17 @@ class Server:
         self.tools = self._made(found)
 
     def _made(self, found: Sequence[mcp_types.Tool]) -> list[McpTool]:
-        return [McpTool(self, name, spec) for name, spec in data.specs(self.name, found, self._settings.timeout)]
+        made = data.specs(self.name, found, self._settings.timeout, self._leave_out)
+        return [McpTool(self, name, spec) for name, spec in made]
+
+    def _leave_out(self, tool: str, why: str) -> None:
+        """A tool that does not fit; logged once, however often the server lists it."""
+        name = data.printable(tool)[:100]
+        if len(self.left_out) < LEFT_OUT:
+            self.left_out[name] = why
+        if (name, why) not in self._told_left_out and len(self._told_left_out) < LEFT_OUT:
+            self._told_left_out.add((name, why))
+            logger.warning("mcp_tool_left_out", server=self.name, tool=name, reason=why)
 
     async def _heard(self, message: Any) -> None:
         """A notification: where it says that the tools are others now, they are asked for again."""

@@ -2,16 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import mcp_types
 import msgspec
-import structlog
 
 from rivermouth.tools import Spec, ToolFailed
-
-logger = structlog.get_logger("rivermouth.tools")
 
 MOST_TOOLS = 128
 NAME_CHARS, DESCRIPTION_CHARS, SCHEMA_BYTES = 64, 1500, 20_000
@@ -19,20 +16,22 @@ NAME_CHARS, DESCRIPTION_CHARS, SCHEMA_BYTES = 64, 1500, 20_000
 ERROR_CHARS = 1000
 
 
-def specs(server: str, tools: Sequence[mcp_types.Tool], seconds: float) -> Iterator[tuple[str, Spec]]:
-    """Each tool's own name, and what a model is told of it. One that does not fit is left out, and logged."""
+def specs(
+    server: str, tools: Sequence[mcp_types.Tool], seconds: float, unfit: Callable[[str, str], None]
+) -> Iterator[tuple[str, Spec]]:
+    """Each tool's own name, and what a model is told of it. One that does not fit is left out, and `unfit` told of it."""
     taken = set()
     for tool in tools[:MOST_TOOLS]:
         name = f"{server}.{re.sub(r'[^A-Za-z0-9_-]', '_', tool.name)}"
         why = _unfit(name, tool) or ("the name is taken" if name in taken else None)
         if why:
-            logger.warning("mcp_tool_left_out", server=server, tool=tool.name[:100], reason=why)
+            unfit(tool.name, why)
             continue
         taken.add(name)
         told = printable(tool.description or tool.title or tool.name)[:DESCRIPTION_CHARS]
         yield tool.name, Spec(name=name, description=told, parameters=tool.input_schema, seconds=seconds)
-    if len(tools) > MOST_TOOLS:
-        logger.warning("mcp_tools_left_out", server=server, number=len(tools) - MOST_TOOLS)
+    for tool in tools[MOST_TOOLS:]:
+        unfit(tool.name, f"only {MOST_TOOLS} tools of one server are taken")
 
 
 def _unfit(name: str, tool: mcp_types.Tool) -> str | None:
