@@ -93,6 +93,19 @@ def test_metrics_are_those_of_this_app_alone():
     assert b'status="429"' not in other.exposition()
 
 
+def test_tools_are_counted_by_name_but_a_server_cannot_fill_the_memory_with_names():
+    meters = Metrics()
+    for number in range(300):
+        meters.tool_called(f"files.t{number}", "done", 0.2)
+    meters.tool_called("files.t7", "failed", 0.4)
+
+    text = meters.exposition().decode()
+    assert 'rivermouth_tool_calls_total{outcome="failed",tool="files.t7"} 1.0' in text
+    assert 'rivermouth_tool_seconds_count{tool="files.t7"} 2.0' in text
+    assert 'rivermouth_tool_calls_total{outcome="done",tool="other"} 200.0' in text
+    assert text.count("rivermouth_tool_calls_total{") == 102
+
+
 def test_a_run_is_alive_until_it_has_ended_and_its_tokens_are_counted_by_origin():
     started = RunStarted(100.0, "r", "ares", "c", "m", "u", "o", "ann", "assistant", "tiny")
     meters = Metrics()

@@ -249,6 +249,10 @@ class Accounts:
         """Time it."""
         self._metrics.upstream_cancelled(seconds)
 
+    def tool_called(self, tool: str, outcome: str, seconds: float) -> None:
+        """Count it."""
+        self._metrics.tool_called(tool, outcome, seconds)
+
 
 async def open_provider(settings: Settings, clock: Clock, pulse: Pulse) -> Provider:
     """The configured one; the built-in model where nothing is configured."""

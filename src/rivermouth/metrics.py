@@ -17,6 +17,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 QUICK = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 WAITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 LONG = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+MOST_TOOLS = 100
 SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
 
 
@@ -98,6 +99,16 @@ class Metrics:
             "Replicas that were found dead, and whose runs this one ended.",
             registry=registry,
         )
+        self.tool_calls = Counter(
+            "rivermouth_tool_calls",
+            f"Calls of tools: done, failed or cancelled. The first {MOST_TOOLS} tools have their names, the rest is `other`.",
+            ["tool", "outcome"],
+            registry=registry,
+        )
+        self.tool_seconds = Histogram(
+            "rivermouth_tool_seconds", "How long calls of tools took.", ["tool"], buckets=WAITS, registry=registry
+        )
+        self._tools: set[str] = set()
         self.rate_limited = Counter(
             "rivermouth_rate_limited", "Requests refused for their number.", ["dialect"], registry=registry
         )
@@ -135,6 +146,14 @@ class Metrics:
     def upstream_cancelled(self, seconds: float) -> None:
         """One upstream connection closed, so long after a stop was asked for."""
         self.upstream_cancel_seconds.observe(seconds)
+
+    def tool_called(self, tool: str, outcome: str, seconds: float) -> None:
+        """One call of a tool. A server of tools may give them any number of names, so only so many are told apart."""
+        if tool not in self._tools and len(self._tools) >= MOST_TOOLS:
+            tool = "other"
+        self._tools.add(tool)
+        self.tool_calls.labels(tool, outcome).inc()
+        self.tool_seconds.labels(tool).observe(seconds)
 
     def taken_over(self) -> None:
         """One replica whose runs were ended here."""

@@ -46,6 +46,7 @@ class Notes:
         self.ended: list[Reply] = []
         self.cancelled: list[float] = []
         self.waiting: list[int] = []
+        self.tools: list[tuple[str, str, float]] = []
 
     def run_began(self, started: RunStarted) -> None:
         self.began.append(started)
@@ -58,6 +59,9 @@ class Notes:
 
     def upstream_cancelled(self, seconds: float) -> None:
         self.cancelled.append(seconds)
+
+    def tool_called(self, tool: str, outcome: str, seconds: float) -> None:
+        self.tools.append((tool, outcome, seconds))
 
 
 class Engine:

@@ -157,6 +157,21 @@ def test_whatever_goes_wrong_is_a_result_for_the_model(tmp_path: Path, work: Any
     assert events[-1] == RunEnded(events[-1].at, "completed")
 
 
+def test_whoever_counts_is_told_of_each_call_and_how_it_ended(tmp_path: Path) -> None:
+    async def falls(city: str) -> Any:
+        raise ToolFailed("no such city")
+
+    calls = [BERN, Tool('{"city": "X"}', id="c2", name="falls", index=1), Tool("{}", id="c3", name="nobody", index=2)]
+    tools = (Given("weather", degrees, CITY), Given("falls", falls, CITY))
+    _, engine = asyncio.run(played(tmp_path, [*asks(*calls), *ANSWERS], *tools))
+
+    assert [(tool, outcome) for tool, outcome, _ in sorted(engine.notes.tools)] == [
+        ("falls", "failed"),
+        ("weather", "done"),
+    ]
+    assert all(0 <= seconds < 10 for *_, seconds in engine.notes.tools)
+
+
 def test_text_that_is_no_unicode_is_mended(tmp_path: Path) -> None:
     events, _ = asyncio.run(played(tmp_path, [*asks(BERN), *ANSWERS], Given("weather", gives_half_a_character, CITY)))
 
@@ -283,6 +298,7 @@ def test_what_a_tool_finds_is_noted_for_the_answer_to_cite() -> None:
 @pytest.mark.parametrize("how", ["stop", "drain"])
 def test_a_tool_is_ended_with_its_run_and_its_pair_closed(tmp_path: Path, how: str) -> None:
     began, left = asyncio.Event(), []
+    counted: list[tuple[str, str, float]] = []
 
     async def works() -> str:
         began.set()
@@ -305,11 +321,13 @@ def test_a_tool_is_ended_with_its_run_and_its_pair_closed(tmp_path: Path, how: s
             assert reply.usage is not None
             assert (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.origin) == (10, 2, "reported")
             assert (await engine.messages())[-1].text == "One moment."
+            counted.extend(engine.notes.tools)
             return await finished(engine.log, run.id)
 
     events = asyncio.run(play())
 
     assert left == ["cleaned up"]
+    assert [(tool, outcome) for tool, outcome, _ in counted] == [("works", "cancelled")]
     assert returned(events) == [(None, "stopped before it was done")]
     assert len(of(StepStarted, events)) == len(of(StepEnded, events))
     last = events[-1]

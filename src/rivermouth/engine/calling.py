@@ -6,7 +6,7 @@ arguments → JSON object → fits the schema → Tool.call, for at most `spec.s
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -19,6 +19,11 @@ logger = structlog.get_logger("rivermouth.tools")
 
 DEAF_SECONDS = 0.5
 """How long a tool may take to end after it was cancelled; then it is left behind."""
+
+
+CallOutcome = Literal["done", "failed", "cancelled"]
+Told = Callable[[str, CallOutcome, float], None]
+"""Told the tool's name, how its call ended, and after how many seconds."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -36,10 +41,10 @@ def failure(error: str, elapsed_ms: float = 0.0) -> Result:
 
 
 class Caller:
-    """Calls tools, and holds those that do not end when they should."""
+    """Calls tools, and holds those that do not end when they should. told: of each call that has ended."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+    def __init__(self, monotonic: Callable[[], float], told: Told = lambda tool, outcome, seconds: None) -> None:
+        self._monotonic, self._told = monotonic, told
         self._left_behind: set[asyncio.Task[Any]] = set()
 
     async def call(self, tool: Tool, call: ToolCall, asker: Asker, most_chars: int) -> Result:
@@ -48,6 +53,15 @@ class Caller:
         Cancelling it cancels the tool. Raises nothing else.
         """
         began = self._monotonic()
+        outcome: CallOutcome = "cancelled"
+        try:
+            result = await self._result(tool, call, asker, most_chars, began)
+            outcome = "failed" if result.error is not None else "done"
+            return result
+        finally:
+            self._told(tool.spec.name, outcome, self._monotonic() - began)
+
+    async def _result(self, tool: Tool, call: ToolCall, asker: Asker, most_chars: int, began: float) -> Result:
         try:
             output = await self._within(tool, _arguments(call, tool), asker)
             text, content = _written(output, min(tool.spec.output_chars, most_chars))

@@ -4,6 +4,7 @@ import asyncio
 from typing import Protocol
 
 from rivermouth.engine.approvals import Approvals
+from rivermouth.engine.calling import CallOutcome
 from rivermouth.engine.grace import Grace
 from rivermouth.engine.library import Scope
 from rivermouth.errors import NotFound
@@ -27,6 +28,9 @@ class Observer(Protocol):
 
     def upstream_cancelled(self, seconds: float) -> None:
         """A stop took so long to close the connection to the model."""
+
+    def tool_called(self, tool: str, outcome: CallOutcome, seconds: float) -> None:
+        """A call of a tool has ended, after so long."""
 
 
 class Run:

@@ -69,7 +69,7 @@ class Runs:
             provider=provider,
             clock=clock,
             observer=observer,
-            bench=Workbench(toolbox, provider, clock, settings, self._library),
+            bench=Workbench(toolbox, provider, clock, settings, self._library, observer.tool_called),
             library=self._library,
             passage_chars=settings.search.passage_chars,
         )

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from rivermouth.clock import Clock
 from rivermouth.engine.aside import aside
-from rivermouth.engine.calling import Caller
+from rivermouth.engine.calling import Caller, Told
 from rivermouth.engine.choosing import choice_request, named_in
 from rivermouth.engine.colleagues import Colleague, calls_of, joined
 from rivermouth.engine.grounding import as_shown, grounded
@@ -36,11 +36,17 @@ class Workbench:
     """The tools and agents of this process, and the models that take no tools."""
 
     def __init__(
-        self, toolbox: Toolbox | None, provider: Provider, clock: Clock, settings: Settings, library: Library
+        self,
+        toolbox: Toolbox | None,
+        provider: Provider,
+        clock: Clock,
+        settings: Settings,
+        library: Library,
+        told: Told,
     ) -> None:
         self._toolbox, self._provider, self._clock = toolbox, provider, clock
         self._settings, self._library = settings, library
-        self._caller = Caller(clock.monotonic)
+        self._caller = Caller(clock.monotonic, told)
         self._toolless: set[str] = set()
         """Models that have refused a request with tools and taken the same one without."""
 
