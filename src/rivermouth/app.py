@@ -24,6 +24,7 @@ from rivermouth.doors.pump import Watchers
 from rivermouth.doors.resolve import Claim, Claims
 from rivermouth.doors.socketio import SocketsDoor
 from rivermouth.doors.socketio.admission import Admission
+from rivermouth.doors.socketio.rooms import Rooms
 from rivermouth.doors.socketio.session import SessionEvents
 from rivermouth.doors.streaming import Streaming
 from rivermouth.doors.streams import StreamsDoor
@@ -34,6 +35,7 @@ from rivermouth.engine.indexing import indexer_of
 from rivermouth.engine.intake import Intake, intake_of
 from rivermouth.engine.library import Library
 from rivermouth.engine.limits import Limiter
+from rivermouth.engine.run import Observers
 from rivermouth.engine.runs import Runs
 from rivermouth.engine.secrets import signing_secret
 from rivermouth.engine.tickets import Tickets
@@ -152,13 +154,14 @@ async def build(
         toolbox = toolbox or await open_toolbox(settings, clock)
         stack.push_async_callback(toolbox.close)
         limiter = Limiter(settings.limits, rows, clock, _shared_windows(settings, stack))
+        rooms = Rooms(settings=settings, clock=clock, auth=auth)
         runs = Runs(
             settings=settings,
             log=log,
             rows=rows,
             provider=provider,
             clock=clock,
-            observer=Accounts(metrics, settings),
+            observer=Observers(Accounts(metrics, settings), rooms),
             replicas=redis.replicas if redis is not None else None,
             toolbox=toolbox,
             library=library,
@@ -198,8 +201,10 @@ async def build(
             session=SessionEvents(
                 settings=settings, clock=clock, auth=auth, asking=asking, runs=runs, rows=rows, watchers=watchers
             ),
+            rooms=rooms,
             on_change=metrics.sockets.set,
         )
+        await sockets.open()
         stack.push_async_callback(sockets.close)
         _background(stack, sockets.run())
         front = Front(

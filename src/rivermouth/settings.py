@@ -143,6 +143,7 @@ class Sockets(Section):
 
     per_address: Count = Field(200, description="Sockets that one address may have open.")
     streams: Count = Field(20, description="Answers that one socket may follow at a time.")
+    rooms: Count = Field(100, description="Conversations that one socket may have joined at a time.")
     message_bytes: Count = Field(
         1_000_000, description="The largest message of a client; a larger one closes its socket."
     )

@@ -18,7 +18,7 @@ from rivermouth.providers import Provider
 from rivermouth.providers.scripted import Script, ScriptedProvider, Text
 from rivermouth.pulse import Pulse
 from rivermouth.settings import Settings
-from rivermouth.stores import Rows, StoredMessage
+from rivermouth.stores import Conversation, Rows, StoredMessage
 from rivermouth.stores.event_log import Backend, Log
 from rivermouth.stores.memory_log import MemoryBackend
 from rivermouth.stores.rows import SqliteRows
@@ -47,9 +47,19 @@ class Notes:
         self.cancelled: list[float] = []
         self.waiting: list[int] = []
         self.tools: list[tuple[str, str, float]] = []
+        self.questions: list[tuple[str, str]] = []
+        self.calls: list[str] = []
 
     def run_began(self, started: RunStarted) -> None:
         self.began.append(started)
+
+    def question_stored(
+        self, started: RunStarted, who: Principal, conversation: Conversation, question: StoredMessage
+    ) -> None:
+        self.questions.append((conversation.key, question.text))
+
+    def tool_began(self, started: RunStarted, name: str) -> None:
+        self.calls.append(name)
 
     def run_ended(self, reply: Reply) -> None:
         self.ended.append(reply)

@@ -183,7 +183,7 @@ class Encoder:
 
     def _error(self, ended: RunEnded) -> Frame:
         error = error_of(problem(ended))
-        fields = {"error": error.message, "code": _code(error), "recoverable": _recoverable(error)}
+        fields = {"error": error.message, "code": code_of(error), "recoverable": _recoverable(error)}
         return self._frame(ended.at, "error", **fields)
 
     def _stream_end(self, ended: RunEnded, *, success: bool) -> Frame:
@@ -256,10 +256,11 @@ def _metadata(reply: Reply) -> dict[str, Any]:
 
 def failure(error: RivermouthError, path: str) -> Answer:
     """`{"error", "code"}`."""
-    return answer(error.status, {"error": error.message, "code": _code(error)}, failure_headers(error))
+    return answer(error.status, {"error": error.message, "code": code_of(error)}, failure_headers(error))
 
 
-def _code(error: RivermouthError) -> str:
+def code_of(error: RivermouthError) -> str:
+    """The `code` of an error."""
     return "CONVERSATION_ACCESS_DENIED" if isinstance(error, Forbidden) else error.code.upper()
 
 

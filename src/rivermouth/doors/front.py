@@ -25,7 +25,7 @@ from rivermouth.doors.http import (
 from rivermouth.doors.resolve import Asked, Claims, Meant, prefix_of, resolve
 from rivermouth.doors.siblings import UPLOADS
 from rivermouth.doors.socketio import SocketsDoor, is_for_sockets
-from rivermouth.doors.socketio.door import refuse
+from rivermouth.doors.socketio.asgi import refuse
 from rivermouth.doors.streams import StreamsDoor
 from rivermouth.doors.visitors import ROOT, VisitorsDoor
 from rivermouth.doors.webui import WebUi

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -52,7 +53,8 @@ class Player:
     async def play(self, run: Run, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> None:
         """From the question to `RunEnded`, whatever happens on the way; never raises."""
         log, finish = run.log, Finish("stop")
-        turn = Turn(log, self._clock.now, steps=request.steps, on_answer=run.answered.set)
+        began = partial(self._observer.tool_began, log.started)
+        turn = Turn(log, self._clock.now, steps=request.steps, on_answer=run.answered.set, on_call=began)
         outcome: Outcome = "completed"
         problem: Problem | None = None
         try:

@@ -1,9 +1,12 @@
 """One run while it lives in this process, and those who count."""
 
 import asyncio
-from typing import Protocol
+from typing import Any, Protocol
+
+import structlog
 
 from rivermouth.engine.approvals import Approvals
+from rivermouth.engine.auth import Principal
 from rivermouth.engine.calling import CallOutcome
 from rivermouth.engine.grace import Grace
 from rivermouth.engine.library import Scope
@@ -11,7 +14,10 @@ from rivermouth.errors import NotFound
 from rivermouth.events import Outcome, RunStarted
 from rivermouth.messages import Reply
 from rivermouth.providers import Finish
+from rivermouth.stores import Conversation, StoredMessage
 from rivermouth.stores.event_log import RunLog
+
+logger = structlog.get_logger("rivermouth.runs")
 
 
 class Observer(Protocol):
@@ -19,6 +25,14 @@ class Observer(Protocol):
 
     def run_began(self, started: RunStarted) -> None:
         """A run is alive."""
+
+    def question_stored(
+        self, started: RunStarted, who: Principal, conversation: Conversation, question: StoredMessage
+    ) -> None:
+        """What a run answers is in its conversation now. Told of once for each run."""
+
+    def tool_began(self, started: RunStarted, name: str) -> None:
+        """A run has its tool of that name do something."""
 
     def run_ended(self, reply: Reply) -> None:
         """A run has ended; the reply is its whole log, folded."""
@@ -31,6 +45,51 @@ class Observer(Protocol):
 
     def tool_called(self, tool: str, outcome: CallOutcome, seconds: float) -> None:
         """A call of a tool has ended, after so long."""
+
+
+class Observers:
+    """Tells several, each of whatever it listens to: the trouble of one is not that of the others, nor of a run."""
+
+    def __init__(self, *all: Any) -> None:
+        self._all = all
+
+    def run_began(self, started: RunStarted) -> None:
+        """See `Observer`."""
+        self._tell("run_began", started)
+
+    def question_stored(
+        self, started: RunStarted, who: Principal, conversation: Conversation, question: StoredMessage
+    ) -> None:
+        """See `Observer`."""
+        self._tell("question_stored", started, who, conversation, question)
+
+    def tool_began(self, started: RunStarted, name: str) -> None:
+        """See `Observer`."""
+        self._tell("tool_began", started, name)
+
+    def run_ended(self, reply: Reply) -> None:
+        """See `Observer`."""
+        self._tell("run_ended", reply)
+
+    def answers_wait(self, number: int) -> None:
+        """See `Observer`."""
+        self._tell("answers_wait", number)
+
+    def upstream_cancelled(self, seconds: float) -> None:
+        """See `Observer`."""
+        self._tell("upstream_cancelled", seconds)
+
+    def tool_called(self, tool: str, outcome: CallOutcome, seconds: float) -> None:
+        """See `Observer`."""
+        self._tell("tool_called", tool, outcome, seconds)
+
+    def _tell(self, what: str, *how: Any) -> None:
+        for one in self._all:
+            try:
+                if (heard := getattr(one, what, None)) is not None:
+                    heard(*how)
+            except Exception:
+                logger.exception("observer_broke", what=what)
 
 
 class Run:

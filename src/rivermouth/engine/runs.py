@@ -142,6 +142,7 @@ class Runs:
         )
         run = self.live[started.run] = Run(self._log.start(started), grace, scope)
         self._observer.run_began(started)
+        self._observer.question_stored(started, principal, turn.conversation, question)
         work = self._play(run, request, agent, turn.history)
         run.task = asyncio.create_task(work, name=f"run {started.run}")
         return run

@@ -58,9 +58,15 @@ class Turn:
     """The sink of one run. `on_answer` is called when the model has accepted the call."""
 
     def __init__(
-        self, log: Appendable, now: Callable[[], float], *, steps: bool, on_answer: Callable[[], None] = lambda: None
+        self,
+        log: Appendable,
+        now: Callable[[], float],
+        *,
+        steps: bool,
+        on_answer: Callable[[], None] = lambda: None,
+        on_call: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._log, self._now, self._steps, self._on_answer = log, now, steps, on_answer
+        self._log, self._now, self._steps, self._on_answer, self._on_call = log, now, steps, on_answer, on_call
         self._append: Callable[[Event], None] = log.append
         self._part: Kind | None = None
         self._answering_since: float | None = None
@@ -147,6 +153,7 @@ class Turn:
         self._open_call = ToolCalled(self._now(), call.id, call.name, call.arguments, confirm)
         self._append(self._open_call)
         self._log.hurry()
+        self._on_call(call.name)
 
     def returned(self, output: str | None, error: str | None, elapsed_ms: float) -> None:
         """Tell how the open call went. output: JSON text."""

@@ -100,18 +100,24 @@ async def history(use: Use, who: Anyone, id: Id) -> History:
     found = await use.rows.conversation(who.owners, "smarttalk", id)
     model = found.meta.get("chatModelId", use.settings.default_agent)
     return History(
-        messages=[_message(one, found, _speaker(one, found, who, model)) for one in messages], title=found.title
+        messages=[message_of(one, found, _speaker(one, found, who, model)) for one in messages], title=found.title
     )
 
 
 def _speaker(message: StoredMessage, found: Conversation, who: Principal, model: str) -> Speaker:
     if message.role != "user":
         return Speaker(id=model, email=None, name=model, role="assistant")
+    return person_of(found, who)
+
+
+def person_of(found: Conversation, who: Principal) -> Speaker:
+    """Who asks, as the conversation's page knows them."""
     name, email = found.meta.get("userName", who.name), found.meta.get("userEmail", who.email)
     return Speaker(id=who.name if who.kind == "anonymous" else who.id, email=email, name=name, role="user")
 
 
-def _message(message: StoredMessage, found: Conversation, speaker: Speaker) -> Message:
+def message_of(message: StoredMessage, found: Conversation, speaker: Speaker) -> Message:
+    """A stored message as clients see it."""
     at = iso_z(message.created)
     return Message(
         id=message.id,

@@ -4,7 +4,9 @@ Rejected: its own dispatch of events, which calls the handlers of `connect` and 
 names, starts a task for each event however many there are, and logs a traceback for each packet that cannot be read.
 """
 
-from collections.abc import Awaitable, Mapping, MutableMapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import engineio
@@ -13,10 +15,13 @@ import structlog
 from engineio.packet import MESSAGE
 from engineio.packet import Packet as EnginePacket
 from engineio.payload import Payload
+from redis.asyncio.connection import parse_url
 from socketio import packet as kinds
 from socketio.exceptions import ConnectionRefusedError as Refused
 
 from rivermouth.doors.socketio.outbox import Outbox
+from rivermouth.settings import Settings
+from rivermouth.stores.redis_client import FAILURES, PREFIX, connect, why
 
 logger = structlog.get_logger("rivermouth.sockets")
 
@@ -26,6 +31,8 @@ MOST_ATTACHMENTS = 10
 """Of one event; none is ever of use, but an event that has some is answered."""
 FOR_SERVERS = frozenset("1345b")
 """What a packet of a client may begin with: close, pong, message, upgrade, and a message in base64."""
+LISTEN_AGAIN = 1.0
+"""Seconds."""
 UNREADABLE = (ValueError, TypeError, IndexError, KeyError, AttributeError, RecursionError)
 Payload.max_decode_packets = MOST_PACKETS
 
@@ -87,6 +94,8 @@ class Wire(socketio.AsyncServer):  # type: ignore[misc]
             cors_allowed_origins=[],
         )
         self._hooks = hooks
+        self.manager.initialize()
+        self.manager_initialized = True
 
     def _engineio_server_class(self) -> type[Engine]:
         return Engine
@@ -172,6 +181,14 @@ class Wire(socketio.AsyncServer):  # type: ignore[misc]
         """Call the callback that a client gave with an event."""
         await self._send_packet(socket, self.packet_class(kinds.ACK, namespace="/", id=ack, data=[value]))
 
+    async def close(self) -> None:
+        """End what the library has going on."""
+        for socket in list(self.eio.sockets):
+            await self._end(socket, self.eio.sockets[socket])
+        await self.shutdown()
+        if isinstance(self.manager, Shared):
+            await self.manager.close()
+
     def drop(self, socket: str) -> None:
         """Close a transport from this side: what waits for it is not sent, and a client comes back."""
         found = self.eio.sockets.get(socket)
@@ -182,6 +199,66 @@ class Wire(socketio.AsyncServer):  # type: ignore[misc]
         await found.close(wait=False, abort=True, reason=self.reason.SERVER_DISCONNECT)
         found.queue.put_nowait(None)  # whoever waits for a packet goes
         self.eio.sockets.pop(socket, None)
+
+
+class Shared(socketio.AsyncRedisManager):  # type: ignore[misc]
+    """Rooms of all replicas: what is emitted here is published, and what others publish is emitted here.
+
+    Rejected: the library's own connections, of which each failure leaves one behind, and its pauses of up to a minute.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        number = parse_url(url).get("db", 0)
+        super().__init__(url, channel=f"{PREFIX}:sockets:{number}")
+        self.redis: Any = None
+        self.pubsub: Any = None
+        self._timeout = timeout
+        self._listening: asyncio.Task[None] | None = None
+
+    def initialize(self) -> None:
+        self._listening = asyncio.ensure_future(self._thread())
+
+    def _redis_connect(self) -> None:
+        if self.redis is None:
+            self.redis = connect(self.redis_url, timeout=self._timeout, connections=4, retries=1)
+            self.pubsub = self.redis.pubsub(ignore_subscribe_messages=True)
+        self.connected = True
+
+    async def _redis_listen_with_retries(self) -> AsyncIterator[Any]:
+        while True:
+            try:
+                self._redis_connect()
+                await self.pubsub.subscribe(self.channel)
+                async for message in self.pubsub.listen():
+                    yield message
+            except FAILURES:
+                pass  # the log's own connections tell whoever runs this server
+            await asyncio.sleep(LISTEN_AGAIN)
+
+    async def _publish(self, data: Any) -> None:
+        try:
+            self._redis_connect()
+            async with asyncio.timeout(self._timeout):
+                await self.redis.publish(self.channel, self.json.dumps(data))
+        except FAILURES as error:
+            logger.warning("announcement_lost", error=why(error))
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._listening is not None:
+            self._listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listening
+        if self.redis is not None:
+            await self.pubsub.aclose()
+            await self.redis.aclose()
+
+
+def manager_of(settings: Settings) -> Any:
+    """What knows the rooms: of this process, or with Redis of all replicas."""
+    if settings.redis_url is None:
+        return None
+    return Shared(settings.redis_url.get_secret_value(), settings.runs.commit_timeout)
 
 
 def event_packet(event: str, data: str) -> Any:
@@ -210,4 +287,4 @@ def _is_event(data: Any) -> bool:
     return isinstance(data, list) and bool(data) and isinstance(data[0], str)
 
 
-__all__ = ["Hooks", "Refused", "Wire", "are_readable", "event_packet", "is_readable"]
+__all__ = ["Hooks", "Refused", "Wire", "are_readable", "event_packet", "is_readable", "manager_of"]

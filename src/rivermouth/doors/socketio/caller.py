@@ -37,6 +37,8 @@ class Caller:
         """The server's own `send` of each request that is under way for it."""
         self.gone = False
         self.streams: dict[str, SocketStream] = {}
+        self.rooms: dict[str, list[str]] = {}
+        """By the conversation's id, as the caller knows it."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.taken, self.since = 0, opened
         """How much had been taken out of its outbox when somebody looked last, and since when it has been that."""
@@ -66,7 +68,8 @@ class Caller:
 
     def leave(self) -> None:
         """Nobody is there any more: what was followed goes on for its grace period."""
-        self.gone = True
+        self.gone, self.sid = True, None
+        self.rooms.clear()
         for stream in list(self.streams.values()):
             stream.detach()
 

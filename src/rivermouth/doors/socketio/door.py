@@ -13,7 +13,6 @@ from typing import Any
 import structlog
 
 from rivermouth.clock import Clock, iso
-from rivermouth.dialects import Answer
 from rivermouth.doors.http import (
     Disconnected,
     Message,
@@ -22,17 +21,19 @@ from rivermouth.doors.http import (
     Scope,
     Send,
     answer,
-    cookie_header,
     drop,
     plain_failure,
     read_body,
 )
 from rivermouth.doors.socketio.admission import Admission
+from rivermouth.doors.socketio.asgi import accepting, given, refuse, whole
 from rivermouth.doors.socketio.caller import SYSTEMS, Caller
+from rivermouth.doors.socketio.events import Events, data_of
 from rivermouth.doors.socketio.outbox import Outbox
-from rivermouth.doors.socketio.session import Reply, SessionEvents
+from rivermouth.doors.socketio.rooms import Rooms
+from rivermouth.doors.socketio.session import SessionEvents
 from rivermouth.engine.auth import Auth
-from rivermouth.errors import BadRequest, Internal, MethodNotAllowed, NotFound, RivermouthError, TooLarge
+from rivermouth.errors import BadRequest, MethodNotAllowed, NotFound, RivermouthError, TooLarge
 from rivermouth.settings import Settings
 
 logger = structlog.get_logger("rivermouth.sockets")
@@ -43,7 +44,6 @@ CONNECT_SECONDS = 20.0
 """For which a transport may say nothing of who it is."""
 FLUSH_SECONDS = 10.0
 """For which a connection that is to close may take to be read to its end."""
-LONGEST_NAME = 60
 
 
 def is_for_sockets(path: str) -> bool:
@@ -62,10 +62,12 @@ class SocketsDoor:
         auth: Auth,
         admission: Admission,
         session: SessionEvents,
+        rooms: Rooms,
         on_change: Callable[[int], None],
     ) -> None:
         self._settings, self._clock, self._auth = settings, clock, auth
-        self._admission, self._session, self._on_change = admission, session, on_change
+        self._admission, self._on_change, self._rooms = admission, on_change, rooms
+        self._events = Events(session, rooms)
         self.callers: dict[str, Caller] = {}
         self._wire: Any = None
         self._module: Any = None
@@ -122,7 +124,7 @@ class SocketsDoor:
         if caller is not None:
             caller.sends.add(request.raw_send)
         try:
-            await wire.handle_request(scope, _given(body), _whole(request, scope, send))
+            await wire.handle_request(scope, given(body), whole(request, scope, send))
         finally:
             if watching is not None:
                 watching.cancel()
@@ -147,7 +149,7 @@ class SocketsDoor:
         if caller is not None:
             caller.sends.add(request.raw_send)
         try:
-            await wire.handle_request(prepared, self._reading(receive), _accepting(prepared, send))
+            await wire.handle_request(prepared, self._reading(receive), accepting(prepared, send))
         finally:
             if found is not None and not found.upgraded:
                 found.upgrading = False  # the library forgets it where the client goes in the middle
@@ -175,6 +177,11 @@ class SocketsDoor:
             more["rivermouth.cookie"] = self._auth.anonymous_cookie(request.address)
         return {**request.scope, **more}
 
+    async def open(self) -> None:
+        """Make ready at once, where other replicas are to be told what is said here."""
+        if self._settings.redis_url is not None:
+            await self._ready()
+
     async def _ready(self) -> Any:
         """The server, with the libraries that it stands on: they are loaded when the first client comes, aside."""
         if self._wire is None:
@@ -188,7 +195,9 @@ class SocketsDoor:
         self._module = await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, name)
         limits = self._settings.sockets
         ping = (limits.ping_interval, limits.ping_timeout)
-        self._wire = self._module.Wire(self, None, ping=ping, message_bytes=limits.message_bytes)
+        manager = self._module.manager_of(self._settings)
+        self._wire = self._module.Wire(self, manager, ping=ping, message_bytes=limits.message_bytes)
+        self._rooms.wire = self._wire
 
     def opened(self, socket: str, outbox: Outbox, scope: Scope) -> None:
         """See `_wire.Hooks`."""
@@ -205,7 +214,7 @@ class SocketsDoor:
         try:
             await self._admission.admit(caller, auth, self.callers.values())
         except RivermouthError as error:
-            raise self._module.Refused(error.message, _data_of(error)) from None
+            raise self._module.Refused(error.message, data_of(error)) from None
         caller.sid = sid
 
     async def connected(self, socket: str) -> None:
@@ -217,32 +226,15 @@ class SocketsDoor:
     async def emitted(self, socket: str, event: str, values: list[Any], *, ack: int | None) -> None:
         """See `_wire.Hooks`."""
         caller = self.callers[socket]
-        if event == "chat_stop" and len(caller.tasks) < self._settings.sockets.streams * 2:
+        if event == "chat_stop" and len(caller.tasks) < 2 * self._settings.sockets.streams:
             caller.do(self._answer(caller, event, values, ack))  # it ends when the run does
         else:
             await self._answer(caller, event, values, ack)
 
     async def _answer(self, caller: Caller, event: str, values: list[Any], ack: int | None) -> None:
-        try:
-            reply = await self._reply(caller, event, values)
-        except RivermouthError as error:
-            reply = self._refused(caller, error, values)
-        except Exception:
-            logger.exception("socket_event_broke", event_name=event[:LONGEST_NAME])
-            reply = self._refused(caller, Internal("something went wrong on our side"), values)
+        reply = await self._events.answer(caller, event, values)
         if ack is not None:
             await self._wire.acknowledge(caller.socket, ack, reply)
-
-    async def _reply(self, caller: Caller, event: str, values: list[Any]) -> Reply:
-        known = self._session.events.get(event)
-        if known is None or caller.system == "smarttalk":
-            raise BadRequest(f"there is no event {event[:LONGEST_NAME]!r}; there are {', '.join(self._session.events)}")
-        return await known(caller, values)
-
-    def _refused(self, caller: Caller, error: RivermouthError, values: list[Any]) -> Reply:
-        told = {"error": error.message, **_data_of(error), **_named_in(values)}
-        caller.tell("chat_stream_error", **told)
-        return told
 
     def left(self, socket: str) -> None:
         """See `_wire.Hooks`."""
@@ -291,64 +283,6 @@ class SocketsDoor:
         if self._loaded is not None:
             with suppress(asyncio.CancelledError):
                 await self._loaded
-            for caller in list(self.callers.values()):
-                self._drop(caller.socket)
-            await self._wire.shutdown()
-
-
-def _data_of(error: RivermouthError) -> dict[str, Any]:
-    told: dict[str, Any] = {"code": error.code}
-    if error.retry_after is not None:
-        told["retry_after"] = error.retry_after
-    return told
-
-
-def _named_in(values: list[Any]) -> dict[str, str]:
-    """The ids in what came with an event, so that its client knows which question was refused."""
-    value = values[0] if values and isinstance(values[0], dict) else {}
-    ids = {name: value.get(name) for name in ("stream_id", "session_id")}
-    return {name: id[:255] for name, id in ids.items() if isinstance(id, str)}
-
-
-def _given(body: bytes) -> Receive:
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive
-
-
-def _whole(request: Request, scope: Scope, send: Send) -> Send:
-    """Sends the library's answers as ours: with their length, and with the cookie."""
-    started: list[Message] = []
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            started.append(message)
-            return
-        status, body = started[0]["status"], message.get("body", b"")
-        headers = {name.decode().lower(): value.decode() for name, value in started[0]["headers"]}
-        await answer(request, send, Answer(status, {**headers, "cache-control": "no-store"}, body), _cookie(scope))
-
-    return sending
-
-
-def _accepting(scope: Scope, send: Send) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "websocket.accept":
-            message = {**message, "headers": [*message.get("headers", ()), *_cookie(scope)]}
-        await send(message)
-
-    return sending
-
-
-def _cookie(scope: Scope) -> list[tuple[bytes, bytes]]:
-    given = scope.get("rivermouth.cookie")
-    return [] if given is None else [(b"set-cookie", cookie_header(given))]
-
-
-async def refuse(send: Send, what: Answer) -> None:
-    """Answer a websocket's handshake with an HTTP status."""
-    headers = [(name.lower().encode(), value.encode()) for name, value in what.headers.items()]
-    headers.append((b"content-type", b"application/json"))
-    await send({"type": "websocket.http.response.start", "status": what.status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": what.body})
+            await self._rooms.close()
+            self._rooms.wire = None
+            await self._wire.close()
