@@ -74,6 +74,13 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
         return self.status not in UNFINISHED
 
 
+class Room(msgspec.Struct, frozen=True):
+    """What one owner may have: so many files, and so many bytes of them together."""
+
+    files: int
+    bytes: int
+
+
 class Collection(msgspec.Struct, frozen=True, kw_only=True):
     """Some of an owner's files under a name. files: their ids, in the order they were given."""
 

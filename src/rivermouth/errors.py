@@ -3,7 +3,8 @@
     RivermouthError
     ├── ClientFault
     │   ├── BadRequest 400 · Unauthenticated 401 · Forbidden 403 · NotFound 404 · MethodNotAllowed 405
-    │   └── Conflict 409 · Gone 410 · TooLarge 413 · UnsupportedMedia 415 · TooMany 429
+    │   ├── Conflict 409 · Gone 410 · TooLarge 413 · UnsupportedMedia 415 · TooMany 429
+    │   └── NoRoom 400
     ├── ProviderFault
     │   ├── ProviderUnreachable 502 · ProviderRefused 502 · ProviderBroken 502
     │   └── ProviderOverloaded 503 · ProviderSilent 504
@@ -122,6 +123,13 @@ class UnsupportedMedia(ClientFault):
 
     code = "unsupported_media_type"
     status = 415
+
+
+class NoRoom(ClientFault):
+    """Somebody has as many files, or bytes of files, as they may."""
+
+    code = "quota_exceeded"
+    status = 400
 
 
 class TooMany(ClientFault):

@@ -115,6 +115,8 @@ class LimitSettings(Section):
     message_chars: Count = Field(32_000, description="The longest chat message, in characters.")
     body_bytes: Count = Field(1_000_000, description="The largest request body, in bytes; a file has its own limit.")
     file_bytes: Count = Field(50_000_000, description="The largest file, in bytes.")
+    files: Count = Field(1000, description="The most files that one user may have; `rivermouth ingest` has no limit.")
+    files_bytes: Count = Field(5_000_000_000, description="The most bytes that all files of one user may have.")
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 

@@ -290,6 +290,28 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(world: World) 
     assert left_behind(world) == []
 
 
+def test_nobody_has_more_files_than_there_is_room_for(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("full")
+    with running(folder, limits__files=2, limits__files_bytes=1000) as world, world.person("knowbase", "ann") as ann:
+        first, second = give(ann, b"The first of two.", "a.txt"), give(ann, b"x " * 480, "b.txt")
+        third, again = give(ann, b"One too many.", "c.txt"), give(ann, b"The first of two.", "d.txt")
+        ann.delete(f"{FILES}/{first.json()['file_id']}")
+        wide, narrow = give(ann, b"y " * 30, "e.txt"), give(ann, b"y " * 20, "f.txt")
+        with world.person("knowbase", "ben") as ben:
+            bens = give(ben, b"x " * 500, "g.txt")
+
+        assert [answer.status_code for answer in (first, second, third, again)] == [200, 200, 400, 200]
+        assert third.json() == {
+            "error": {
+                "code": "QUOTA_EXCEEDED",
+                "message": "there is room for 2 files, and you have 2; delete one before you give another",
+            }
+        }
+        assert again.json()["file_id"] == first.json()["file_id"]
+        assert (wide.json()["error"]["code"], narrow.status_code, bens.status_code) == ("QUOTA_EXCEEDED", 200, 200)
+        assert len(list(world.app.settings.files.iterdir())) == 3
+
+
 def test_a_file_that_is_too_large_is_refused_however_it_comes(tmp_path_factory: pytest.TempPathFactory) -> None:
     with (
         running(tmp_path_factory.mktemp("small"), limits__file_bytes=1_000_000) as world,

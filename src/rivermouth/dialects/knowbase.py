@@ -17,6 +17,7 @@ from rivermouth.errors import (
     Forbidden,
     Gone,
     MethodNotAllowed,
+    NoRoom,
     NotFound,
     RivermouthError,
     TooLarge,
@@ -62,6 +63,7 @@ CODES: dict[type[RivermouthError], str] = {
     Gone: "GONE",
     TooLarge: "FILE_TOO_LARGE",
     UnsupportedMedia: "UNSUPPORTED_FILE_TYPE",
+    NoRoom: "QUOTA_EXCEEDED",
     TooMany: "RATE_LIMIT",
 }
 

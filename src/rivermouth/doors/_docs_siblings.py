@@ -15,6 +15,7 @@ from rivermouth.doors.siblings._endpoint import Endpoint
 from rivermouth.doors.siblings._upload import EXAMPLE, SCHEMA, Upload
 from rivermouth.errors import (
     BadRequest,
+    NoRoom,
     NotFound,
     RivermouthError,
     TooLarge,
@@ -74,7 +75,7 @@ def _complete(
                 "required": True,
                 "content": {"multipart/form-data": {"schema": SCHEMA, "example": EXAMPLE}},
             }
-            kinds += [BadRequest, TooLarge, UnsupportedMedia, Unavailable]
+            kinds += [BadRequest, NoRoom, TooLarge, UnsupportedMedia, Unavailable]
         else:
             operation["security"] = security(system, part.schemes, required=part.required)
             kinds.append(Unauthenticated)

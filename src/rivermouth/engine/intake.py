@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rivermouth.clock import Clock
-from rivermouth.documents import File, Unreadable
+from rivermouth.documents import File, Room, Unreadable
 from rivermouth.errors import TooLarge, Unavailable, UnsupportedMedia
 from rivermouth.retrieval.kinds import kind_of
 from rivermouth.settings import Settings
@@ -103,10 +103,10 @@ class Intake:
         finally:
             one.close()
 
-    async def keep(self, one: Incoming, owner: str, given_name: str) -> Kept:
+    async def keep(self, one: Incoming, owner: str, given_name: str, room: Room | None = None) -> Kept:
         """Keep it as a file of that owner's, to be indexed. The same bytes again are the file that is there.
 
-        Raises: UnsupportedMedia, Unavailable.
+        room: what its owner may have; None for no limit. Raises: UnsupportedMedia, NoRoom, Unavailable.
         """
         name, checksum = name_of(given_name), await one.end()
         try:
@@ -123,13 +123,13 @@ class Intake:
             checksum=checksum,
             created=self._clock.now(),
         )
-        return await self._placed(one, file)
+        return await self._placed(one, file, room)
 
-    async def _placed(self, one: Incoming, file: File) -> Kept:
+    async def _placed(self, one: Incoming, file: File, room: Room | None) -> Kept:
         place = self._folder / file.id
         one.path.rename(place)
         try:
-            kept = await self._rows.add_file(file)
+            kept = await self._rows.add_file(file, room)
         except BaseException:
             place.unlink()
             raise

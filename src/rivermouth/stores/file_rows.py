@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from rivermouth.documents import Collection, File, FileStatus
+from rivermouth.documents import Collection, File, FileStatus, Room
 
 
 class FileRows(Protocol):
     """Rows of files and collections, under the promises of `Rows`. What is another's is NotFound, as what is not there."""
 
-    async def add_file(self, file: File) -> File:
+    async def add_file(self, file: File, room: Room | None = None) -> File:
         """Add it, or find the one that its owner has with the same checksum, which is returned instead; one that had
-        failed is begun anew with that. Of two at once, in any processes, one adds it."""
+        failed is begun anew with that. Of two at once, in any processes, one adds it. room: what its owner may have with it,
+        also where several are added at once. Raises: NoRoom."""
 
     async def file(self, owners: Sequence[str], id: str) -> File:
         """Raises: NotFound."""

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from rivermouth.documents import UNFINISHED, File, FileStatus
-from rivermouth.errors import NotFound
+from rivermouth.documents import UNFINISHED, File, FileStatus, Room
+from rivermouth.errors import NoRoom, NotFound
 from rivermouth.stores.schema import collection_files, files, passages
 
 WITHDRAWN = "withdrawn:"
@@ -27,6 +27,7 @@ _LIST = (
 _NAMED = select(files).where(_OWNED, files.c.id.in_(bindparam("ids", expanding=True)))
 _KNOWN = select(files.c.id).where(files.c.id.in_(bindparam("ids", expanding=True)))
 _SAME = select(files).where(files.c.owner == bindparam("of"), files.c.checksum == bindparam("sum")).with_for_update()
+_HELD = select(func.count(), func.coalesce(func.sum(files.c.size), 0)).where(files.c.owner == bindparam("of"))
 _OPEN = files.c.status.in_(UNFINISHED)
 _WAITING = select(files).where(_OPEN).order_by(files.c.created, files.c.id).limit(bindparam("most"))
 _BEGIN = select(files).where(_HERE, _OPEN).with_for_update()
@@ -50,10 +51,11 @@ Forget = Callable[[Connection, str], object]
 """Takes what the index holds of a file out of it."""
 
 
-def add(connection: Connection, file: File) -> File:
+def add(connection: Connection, file: File, room: Room | None) -> File:
     """See `FileRows.add_file`."""
     found = connection.execute(_SAME, {"of": file.owner, "sum": file.checksum}).first()
     if found is None:
+        _make_sure_of_room(connection, file, room)
         connection.execute(_ADD, msgspec.structs.asdict(file) | {"errors": _json(file.errors)})
         return file
     same = _file(found)
@@ -63,6 +65,18 @@ def add(connection: Connection, file: File) -> File:
     values = {"status": again.status, "progress": 0.0, "summary": None, "errors": "[]", "passages": 0}
     connection.execute(_AGAIN.values(**values), {"file": same.id})
     return again
+
+
+def _make_sure_of_room(connection: Connection, file: File, room: Room | None) -> None:
+    if room is None:
+        return
+    number, size = map(int, connection.execute(_HELD, {"of": file.owner}).one())
+    if number >= room.files:
+        raise NoRoom(f"there is room for {room.files} files, and you have {number}; delete one before you give another")
+    if size + file.size > room.bytes:
+        raise NoRoom(
+            f"there is room for {room.bytes} bytes of files, and with this one you would have {size + file.size}"
+        )
 
 
 def find(connection: Connection, owners: Sequence[str], id: str) -> File:

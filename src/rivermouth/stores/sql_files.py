@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rivermouth.documents import Collection, File, FileStatus
+from rivermouth.documents import Collection, File, FileStatus, Room
 from rivermouth.stores import collections, files, passages
 from rivermouth.stores.operations import Operations
 
@@ -10,8 +10,8 @@ from rivermouth.stores.operations import Operations
 class SqlFiles(Operations):
     """`FileRows` over a way to run one operation in one transaction."""
 
-    async def add_file(self, file: File) -> File:
-        return await self._write(files.add, file)
+    async def add_file(self, file: File, room: Room | None = None) -> File:
+        return await self._write(files.add, file, room, alone=f"files {file.owner}")
 
     async def file(self, owners: Sequence[str], id: str) -> File:
         return await self._look(files.find, owners, id)

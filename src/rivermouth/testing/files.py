@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from rivermouth.documents import File, Passage
-from rivermouth.errors import NotFound
+from rivermouth.documents import File, Passage, Room
+from rivermouth.errors import NoRoom, NotFound
 from rivermouth.stores import Rows
 from rivermouth.testing.accounts import Check, raised
 
@@ -58,6 +58,23 @@ async def the_same_file_again_is_the_one_that_is_there(rows: Rows) -> None:
     assert other.id == "b1"
     assert (again.id, again.status, again.errors) == (first, "transcribe_file_started", [])
     assert (kept.id, kept.status, kept.summary, kept.passages) == (first, "success", "Rivers.", 4)
+
+
+async def an_owner_has_no_more_files_than_there_is_room_for(rows: Rows) -> None:
+    """Also where many are given at once; one that is there already needs no room, and a deleted one makes some."""
+    room = Room(files=3, bytes=100)
+    given = [rows.add_file(file(f"f{number}", size=30), room) for number in range(8)]
+    told = await asyncio.gather(*given, return_exceptions=True)
+    kept = [one for one in told if isinstance(one, File)]
+    again = await rows.add_file(file("late", checksum=kept[0].checksum), room)
+    bens = await rows.add_file(file("b1", owner="ben", size=100), room)
+    await rows.withdraw_file(ANN, kept[1].id)
+
+    assert (len(kept), [type(one) for one in told].count(NoRoom)) == (3, 5)
+    assert (again.id, bens.id) == (kept[0].id, "b1")
+    assert await raised(NoRoom, partial(rows.add_file, file("f9", size=41), room))
+    assert (await rows.add_file(file("f10", size=40), room)).id == "f10"
+    assert (await rows.add_file(file("f11"))).id == "f11", "without a limit there is none"
 
 
 async def one_caller_never_reaches_anothers_file(rows: Rows) -> None:
@@ -171,6 +188,7 @@ async def collections_hold_files_in_their_order(rows: Rows) -> None:
 CHECKS: tuple[Check, ...] = (
     a_file_comes_back_as_it_was,
     the_same_file_again_is_the_one_that_is_there,
+    an_owner_has_no_more_files_than_there_is_room_for,
     one_caller_never_reaches_anothers_file,
     a_file_is_indexed_to_its_end,
     a_deleted_file_is_gone_from_everywhere,

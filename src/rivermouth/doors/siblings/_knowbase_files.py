@@ -6,7 +6,7 @@ from fastapi import Depends, Path
 from pydantic import Field
 
 from rivermouth.clock import iso_z
-from rivermouth.documents import Collection, File
+from rivermouth.documents import Collection, File, Room
 from rivermouth.doors.siblings._asked import Caller, Given, Json, Limit, Name, Offset, Services, Taken, Use
 from rivermouth.doors.siblings._endpoint import Endpoint
 from rivermouth.doors.siblings._upload import Arriving, Upload
@@ -95,7 +95,8 @@ async def upload(use: Use, who: Member, arriving: Annotated[Arriving, Depends(Up
     intake = _intake(use)
     with intake.incoming() as incoming:
         name = await arriving.into(incoming, intake.most)
-        file, new = await intake.keep(incoming, who.id, name)
+        room = Room(use.settings.limits.files, use.settings.limits.files_bytes)
+        file, new = await intake.keep(incoming, who.id, name, room)
     if new:
         return Received(message="The file is being processed.", file_id=file.id, status="processing")
     if file.finished:
