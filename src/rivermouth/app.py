@@ -47,6 +47,8 @@ from rivermouth.providers import Provider, openai
 from rivermouth.pulse import Pulse
 from rivermouth.retrieval.embed import Embedder, open_embedder
 from rivermouth.settings import SYSTEMS, Model, Settings
+from rivermouth.speech import Transcriber
+from rivermouth.speech._opening import open_transcriber
 from rivermouth.stores import Rows
 from rivermouth.stores.databases import open_rows
 from rivermouth.stores.event_log import Log
@@ -278,6 +280,20 @@ async def embedder_of(settings: Settings, clock: Clock, stack: AsyncExitStack) -
     if embedder is not None:
         stack.push_async_callback(embedder.close)
     return embedder
+
+
+async def transcriber_of(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Transcriber | None:
+    """The one that the settings name, if any; its server is called as a model's is. Raises: SettingsError, NoTranscriber."""
+    wanted = settings.transcribe
+    caller = None
+    if wanted.url is not None:
+        server = Model(url=wanted.url, api_key=wanted.api_key, first_byte_timeout=wanted.timeout)
+        caller = await openai.open(settings.model_copy(update={"model": server}), clock)
+        stack.push_async_callback(caller.close)
+    transcriber = await open_transcriber(settings, caller.send_to if caller is not None else None)
+    if transcriber is not None:
+        stack.push_async_callback(transcriber.close)
+    return transcriber
 
 
 def _redis_log(settings: Settings, metrics: Metrics) -> RedisBackend | None:

@@ -3,13 +3,13 @@
     RivermouthError
     ├── ClientFault
     │   ├── BadRequest 400 · Unauthenticated 401 · Forbidden 403 · NotFound 404 · MethodNotAllowed 405
-    │   ├── Conflict 409 · Gone 410 · TooLarge 413 · UnsupportedMedia 415 · TooMany 429
+    │   ├── Conflict 409 · Gone 410 · TooLarge 413 · UnsupportedMedia 415 · NothingHeard 422 · TooMany 429
     │   └── NoRoom 400
     ├── ProviderFault
     │   ├── ProviderUnreachable 502 · ProviderRefused 502 · ProviderBroken 502
     │   └── ProviderOverloaded 503 · ProviderSilent 504
     └── ServerFault
-        └── NoModel 503 · Unavailable 503 · Interrupted 503 · Internal 500
+        └── NoTranscriber 501 · NoModel 503 · Unavailable 503 · Interrupted 503 · Internal 500
 
 Each has a stable snake_case `code`, an HTTP `status` and a message that names the bad value and the fix. Messages are
 written for the person at the other end: no secret and no word of a provider's own text is ever in one.
@@ -132,6 +132,13 @@ class NoRoom(ClientFault):
     status = 400
 
 
+class NothingHeard(ClientFault):
+    """A recording in which no word could be made out."""
+
+    code = "nothing_heard"
+    status = 422
+
+
 class TooMany(ClientFault):
     """A rate limit or a quota is used up.
 
@@ -165,9 +172,14 @@ class ProviderUnreachable(ProviderFault):
 
 
 class ProviderRefused(ProviderFault):
-    """The model's server answered 4xx; its status is in the message."""
+    """The model's server answered 4xx; its status is in the message, and in `answered`."""
 
     code = "provider_refused"
+    answered: int = 0
+
+    def __init__(self, message: str, *, answered: int = 0) -> None:
+        super().__init__(message)
+        self.answered = answered
 
 
 class ProviderBroken(ProviderFault):
@@ -199,6 +211,13 @@ class ServerFault(RivermouthError):
 
 class Internal(ServerFault):
     """A bug of ours; the log has the details, the wire never does."""
+
+
+class NoTranscriber(ServerFault):
+    """Nothing on this server makes text of speech."""
+
+    code = "no_transcriber"
+    status = 501
 
 
 class NoModel(ServerFault):
@@ -249,12 +268,14 @@ _BY_CODE: dict[str, type[RivermouthError]] = {
     for kind in (
         NotFound,
         TooLarge,
+        NothingHeard,
         ProviderFault,
         ProviderUnreachable,
         ProviderRefused,
         ProviderBroken,
         ProviderOverloaded,
         ProviderSilent,
+        NoTranscriber,
         NoModel,
         Unavailable,
         Interrupted,

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Literal
 
-Folder = Literal["dialects", "providers", "tools"]
+Folder = Literal["dialects", "providers", "tools", "speech"]
 
 
 @cache

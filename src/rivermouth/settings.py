@@ -1,10 +1,9 @@
 """Every setting, in one place. Flags over environment over `.env` over `rivermouth.toml` over the defaults here.
 
 In the environment a setting is `RIVERMOUTH_` and its name, nested with `__`: `RIVERMOUTH_LIMITS__ENABLED=false`. The
-names that other servers share are read without the prefix: `REDIS_URL`, `DATABASE_URL`, `LOCAL_LLM_URL`,
-`LOCAL_LLM_MODEL`, `LOCAL_LLM_API_KEY`, and, only where nothing else names a model's server, `OPENAI_API_KEY` with
-`OPENAI_BASE_URL`: a key is never sent to another's server. An unknown or ill-typed setting is a `SettingsError` that names
-it. How values are found and fitted is in `origins.py`.
+names in `SHARED`, such as `REDIS_URL`, are read without the prefix, and, only where nothing else names a model's server,
+`OPENAI_API_KEY` with `OPENAI_BASE_URL`: a key is never sent to another's server. An unknown or ill-typed setting is a
+`SettingsError` that names it. How values are found and fitted is in `origins.py`.
 """
 
 import os
@@ -37,6 +36,7 @@ from rivermouth.fields import (
     listener,
 )
 from rivermouth.origins import Given, SettingsError
+from rivermouth.speech_settings import Transcribe
 from rivermouth.tool_settings import McpServers, Tools
 
 __all__ = ["AGENTS", "SYSTEMS", "Settings", "SettingsError", "listener", "load_settings"]
@@ -117,6 +117,9 @@ class LimitSettings(Section):
     file_bytes: Count = Field(50_000_000, description="The largest file, in bytes.")
     files: Count = Field(1000, description="The most files that one user may have; `rivermouth ingest` has no limit.")
     files_bytes: Count = Field(5_000_000_000, description="The most bytes that all files of one user may have.")
+    file_audio: Seconds = Field(7200.0, description="The longest audio file, in seconds.")
+    voice_bytes: Count = Field(25_000_000, description="The largest voice message, in bytes.")
+    voice_seconds: Seconds = Field(600.0, description="The longest voice message, in seconds.")
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -224,6 +227,7 @@ class Settings(Section):
     runs: Runs = Runs()
     sockets: Sockets = Sockets()
     embeddings: Embeddings = Embeddings()
+    transcribe: Transcribe = Transcribe()
     search: Search = Search()
     cors: Cors = Cors()
     page: Page = Page()
@@ -267,6 +271,9 @@ SHARED = {
     "LOCAL_LLM_URL": ("model", "url"),
     "LOCAL_LLM_MODEL": ("model", "name"),
     "LOCAL_LLM_API_KEY": ("model", "api_key"),
+    "TRANSCRIBE_URL": ("transcribe", "url"),
+    "TRANSCRIBE_MODEL": ("transcribe", "model"),
+    "TRANSCRIBE_API_KEY": ("transcribe", "api_key"),
 }
 CONFIG = "rivermouth.toml"
 

@@ -81,6 +81,7 @@ def base_of(url: str) -> Base:
     if "@" in parts.netloc:
         raise SettingsError("model.url: must not carry a user or password; use LOCAL_LLM_API_KEY")
     path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/embeddings")
+    path = path.removesuffix("/audio/transcriptions")
     while path.endswith("/v1/v1"):
         path = path.removesuffix("/v1")
     return Base(f"{parts.scheme}://{parts.netloc}{path or '/v1'}", parts.query)
@@ -157,6 +158,11 @@ class OpenAI:
         """The same, by a path under the server's root, such as `/embeddings`."""
         return await self.post(self._base.url(path), body)
 
+    async def send_to(self, path: str, media: str, body: bytes) -> Any:
+        """The same for a body of another media type, such as a form."""
+        headers = self._headers | {"Content-Type": media}
+        return await self._whole(Call(method="POST", url=self._base.url(path), headers=headers, body=body))
+
     async def _ask(
         self, request: ModelRequest, model: str, answer: "Answer", names: _tools.Names, *, fresh: bool = False
     ) -> Finish:
@@ -215,8 +221,9 @@ class OpenAI:
             wait = retry_after_of(headers.get("retry-after"), self._clock)
             return ProviderOverloaded(f"the model's server is overloaded (it answered {status})", retry_after=wait)
         if too_long:
-            return ProviderRefused(f"the conversation does not fit the model's context (its server answered {status})")
-        return ProviderRefused(f"the model's server refused the call (it answered {status})")
+            words = f"the conversation does not fit the model's context (its server answered {status})"
+            return ProviderRefused(words, answered=status)
+        return ProviderRefused(f"the model's server refused the call (it answered {status})", answered=status)
 
 
 class Answer(Collected):

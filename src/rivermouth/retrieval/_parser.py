@@ -6,13 +6,13 @@ Whatever a document does to the libraries that read it, it does to this process 
 """
 
 import os
-import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from rivermouth.children import bind_self
 from rivermouth.documents import Section, Unreadable
 from rivermouth.retrieval.kinds import decoded
 from rivermouth.retrieval.parse import Batch, Refused, Task, Whole
@@ -102,22 +102,10 @@ def _nothing(task: Task) -> Unreadable:
     return Unreadable("empty", "there is no text in it")
 
 
-def bound(task: Task) -> None:
-    """From here on this process can take no more than that, and write to nothing but its pipe."""
-    for what, most in (
-        (resource.RLIMIT_AS, task.memory_bytes),
-        (resource.RLIMIT_CPU, max(1, int(task.seconds))),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(what, (most, most))
-    os.nice(10)
-
-
 def main() -> None:
     """Read what the first argument says."""
     task = msgspec.json.decode(sys.argv[1], type=Task)
-    bound(task)
+    bind_self(memory_bytes=task.memory_bytes, seconds=task.seconds)
     try:
         for line in read(task):
             _say(line)

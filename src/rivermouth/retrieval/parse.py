@@ -1,23 +1,19 @@
 """A file's passages, read in a process of their own (`_parser`): what a document does to it, it does to nobody else."""
 
 import asyncio
-import contextlib
-import os
 import signal
-import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from rivermouth import children
 from rivermouth.documents import FileType, Passage, Unreadable, Why
 
 logger = structlog.get_logger("rivermouth.retrieval")
 
 LINE_BYTES = 4 * 1024 * 1024
-PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
-"""What of the environment the process gets: no secret may be where a document is read."""
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGTRAP, signal.SIGFPE)
 
 
@@ -66,7 +62,8 @@ _DECODER = msgspec.json.Decoder(Batch | Whole | Refused)
 async def read(path: Path, type: FileType, limits: Limits) -> AsyncGenerator[Batch | Whole, None]:
     """Batches in reading order, then `Whole`. Closed early, or cancelled, it ends the process. Raises: Unreadable."""
     task = Task(str(path), type, limits.seconds, limits.memory_bytes, limits.text_chars)
-    child = await _spawn(task)
+    told = msgspec.json.encode(task).decode()
+    child = await children.spawn("rivermouth.retrieval._parser", told, line_bytes=LINE_BYTES)
     left = limits.seconds + 5.0  # for its start; the process bounds its own work
     try:
         while True:
@@ -77,22 +74,7 @@ async def read(path: Path, type: FileType, limits: Limits) -> AsyncGenerator[Bat
             if isinstance(found, Whole):
                 return
     finally:
-        await _end(child)
-
-
-async def _spawn(task: Task) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "rivermouth.retrieval._parser",
-        msgspec.json.encode(task).decode(),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        limit=LINE_BYTES,
-        env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
-        start_new_session=True,
-    )
+        await children.end(child)
 
 
 async def _next(child: asyncio.subprocess.Process, seconds: float) -> Batch | Whole:
@@ -124,14 +106,3 @@ def _died(code: int) -> Unreadable:
 
 def _too_slow() -> Unreadable:
     return Unreadable("too_slow", "reading it takes longer than a file may take")
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    try:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
-    finally:
-        # asyncio's own closes it a moment later, which is too late where the loop ends, or whoever waits here is cancelled.
-        child._transport.close()  # type: ignore[attr-defined]

@@ -1,0 +1,71 @@
+"""Processes of our own, each for one piece of work on what a stranger sent: what that does to it, it does to nobody else.
+
+A child is a module of this package that bounds itself (`bind_self`) before it looks at anything.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import sys
+from typing import IO
+
+PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
+"""What of the environment a child gets: no secret may be where a stranger's bytes are read."""
+Stream = int | IO[bytes]
+NOTHING, PIPE = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
+
+
+async def spawn(
+    module: str, task: str, *, stdin: Stream = NOTHING, stderr: Stream = NOTHING, line_bytes: int = 64 * 1024
+) -> asyncio.subprocess.Process:
+    """Start `module` with `task` as its argument and its stdout in a pipe. `end` is to be called with it.
+
+    line_bytes: the longest line that is read of it. Cancelled, it leaves no child behind.
+    """
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            module,
+            task,
+            stdin=stdin,
+            stdout=PIPE,
+            stderr=stderr,
+            limit=line_bytes,
+            env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await end(await starting)  # uvloop would leave it running
+        raise
+
+
+async def end(child: asyncio.subprocess.Process) -> None:
+    """Kill it, unless it has ended, and let go of it."""
+    try:
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+    finally:
+        # asyncio's own closes it a moment later, which is too late where the loop ends, or whoever waits here is cancelled.
+        child._transport.close()  # type: ignore[attr-defined]
+
+
+def bind_self(*, memory_bytes: int, seconds: float) -> None:
+    """From here on this process can take no more than that of memory and processor time, and write to no file.
+
+    What it inherited open it may write to: a pipe.
+    """
+    for what, most in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CPU, max(1, int(seconds))),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+    os.nice(10)
