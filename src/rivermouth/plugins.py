@@ -7,7 +7,7 @@ or through the entry-point group `rivermouth.<folder>` of any installed package;
 import importlib
 import pkgutil
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Literal
 
@@ -19,7 +19,7 @@ def names(folder: Folder) -> tuple[str, ...]:
     """The names of all plug-ins of that folder, sorted."""
     package = importlib.import_module(f"rivermouth.{folder}")
     here = {info.name for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_")}
-    return tuple(sorted(here | {entry.name for entry in entry_points(group=f"rivermouth.{folder}")}))
+    return tuple(sorted(here | {entry.name for entry in installed(folder)}))
 
 
 def load(folder: Folder, name: str) -> ModuleType:
@@ -34,6 +34,13 @@ def found(folder: Folder, name: str) -> object:
     """What lies there under that name, a module unless an entry point names something else. Raises: LookupError."""
     if name not in names(folder):
         raise LookupError(f"no {folder.removesuffix('s')} named {name!r}; there are: {', '.join(names(folder))}")
-    for entry in entry_points(group=f"rivermouth.{folder}", name=name):
-        return entry.load()
+    for entry in installed(folder):
+        if entry.name == name:
+            return entry.load()
     return importlib.import_module(f"rivermouth.{folder}.{name}")
+
+
+@cache
+def installed(folder: Folder) -> tuple[EntryPoint, ...]:
+    """The entry points of installed packages. Looked for once: each look reads the metadata of every installed package, 20 ms with 130 of them."""
+    return tuple(entry_points(group=f"rivermouth.{folder}"))

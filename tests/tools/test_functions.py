@@ -275,16 +275,16 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     def install(**values: str) -> None:
         there = [importlib.metadata.EntryPoint(name, value, "rivermouth.tools") for name, value in values.items()]
 
-        def entry_points(*, group: str, name: str | None = None) -> list[importlib.metadata.EntryPoint]:
-            return [one for one in there if one.group == group and name in (None, one.name)]
+        def entry_points(*, group: str) -> list[importlib.metadata.EntryPoint]:
+            return [one for one in there if one.group == group]
 
         monkeypatch.setattr(plugins, "entry_points", entry_points)
-        for cached in (plugins.names, plugins.found):
+        for cached in (plugins.names, plugins.found, plugins.installed):
             cached.cache_clear()
 
     yield install
     monkeypatch.undo()
-    for cached in (plugins.names, plugins.found):
+    for cached in (plugins.names, plugins.found, plugins.installed):
         cached.cache_clear()
 
 
