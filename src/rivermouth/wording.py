@@ -1,6 +1,8 @@
 """The words of a question that are worth looking for: what full text search is given, and what a follow-up is told by."""
 
 import re
+from collections.abc import Iterator
+from itertools import pairwise
 
 MOST_TERMS = 24
 """Words of one search. Each costs time, and a question has said what it is about long before."""
@@ -10,6 +12,9 @@ MOST_READ = 8_000
 """Characters of a question that are looked at."""
 
 _WORD = re.compile(r"[^\W_]+")
+_HAN_AND_KANA = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+_UNSPACED = re.compile(f"[{_HAN_AND_KANA}]")
+_RUN = re.compile(f"([{_HAN_AND_KANA}]+)|([^{_HAN_AND_KANA}]+)")
 _STOP = frozenset(
     _WORD.findall(
         """
@@ -42,8 +47,27 @@ FEW_TERMS = 2
 
 
 def words(text: str) -> list[str]:
-    """All words, in lower case and in order."""
-    return [word.lower() for word in _WORD.findall(text[:MOST_READ])]
+    """All words, in lower case and in order. What is written without spaces comes in pairs of characters."""
+    return [part.lower() for word in _WORD.findall(text[:MOST_READ]) for part in _parts(word)]
+
+
+def pairs(text: str) -> str:
+    """What an index needs besides `text`, to find what is written in it without spaces: the parts that `words` has of it."""
+    if not _UNSPACED.search(text):
+        return ""
+    return " ".join(part for word in _WORD.findall(text) if _UNSPACED.search(word) for part in _parts(word))
+
+
+def _parts(word: str) -> Iterator[str]:
+    """Chinese and Japanese runs as pairs: a full text index takes such a run for one word, as no question has it."""
+    if word.isascii():
+        yield word
+        return
+    for run, other in _RUN.findall(word):
+        if other or len(run) < 3:
+            yield other or run
+        else:
+            yield from map("".join, pairwise(run))
 
 
 def terms(text: str) -> list[str]:

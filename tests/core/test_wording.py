@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rivermouth.wording import MOST_TERMS, leans_on_what_was_said, searched_for, terms
+from rivermouth.wording import MOST_TERMS, leans_on_what_was_said, pairs, searched_for, terms
 
 ASKED = "How long does the kiln cool after a bisque firing?"
 
@@ -13,6 +13,13 @@ def test_a_question_is_its_telling_words() -> None:
     assert terms("What does the document say about the Severn's bore?") == ["severn", "bore"]
     assert terms("Section 12.3, or 7?") == ["section", "12", "3", "7"]
     assert terms("Größe GRÖSSE größe") == ["größe", "grösse"]
+
+
+def test_what_is_written_without_spaces_is_looked_for_in_pairs() -> None:
+    assert terms("港口在河口") == ["港口", "口在", "在河", "河口"]
+    assert terms("Python是語言 3日") == ["python", "是語", "語言", "3", "日"]
+    assert pairs("Python是語言, and nothing else") == "Python 是語 語言"
+    assert pairs("Nothing of the kind. Größe. Порт.") == ""
 
 
 def test_where_all_words_are_common_the_common_ones_are_looked_for() -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from rivermouth.stores.passage_rows import Hit
 from rivermouth.stores.schema import Escaped, Prose, Words
-from rivermouth.wording import terms
+from rivermouth.wording import pairs, terms
 
 INDEX = "passage_words"
 """The full text index: a virtual table with tables of its own in SQLite, a plain one in PostgreSQL."""
@@ -40,10 +40,13 @@ def scope_of(owner: str, file: str) -> str:
     return f"{_mark('o', owner)} {_mark('f', file)}"
 
 
-def title_of(filename: str, place: str) -> str:
-    """The words of the file's name, and of the place where that is no mere number or time."""
+def title_of(filename: str, place: str, content: str) -> str:
+    """What a passage is found by besides its text: the words of the file's name, of the place where that is no mere number or
+    time, and of what is written without spaces in any of the three its pairs of characters."""
     name = _NAME_PARTS.sub(" ", filename.rpartition(".")[0] or filename)
-    return f"{name} {place}" if any(map(str.isalpha, place)) else name
+    told = f"{name} {place}" if any(map(str.isalpha, place)) else name
+    unspaced = pairs(f"{told} {content}")
+    return f"{told} {unspaced}" if unspaced else told
 
 
 def index(connection: Connection, file: str, first: int, after: int) -> None:

@@ -52,7 +52,7 @@ def add(connection: Connection, file: str, first: int, found: Sequence[Passage],
     scope = full_text.scope_of(owner, file)
     rows = [
         {"file": file, "number": number, "place": one.place, "start": one.start, "text": one.text, "scope": scope}
-        | {"title": full_text.title_of(filename, one.place), **_vector(vectors, number - first)}
+        | {"title": full_text.title_of(filename, one.place, one.text), **_vector(vectors, number - first)}
         for number, one in enumerate(found, start=first)
     ]
     connection.execute(_ADD, rows)

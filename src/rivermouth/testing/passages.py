@@ -82,6 +82,25 @@ async def a_word_that_nothing_has_stands_for_longer_ones(rows: Rows) -> None:
     assert await found(rows, "Wieviel Urlaub?") == ["f1 1"]
 
 
+async def what_is_written_without_spaces_is_found(rows: Rows) -> None:
+    """Chinese and Japanese, by a question that has only some of it."""
+    await given(
+        rows,
+        "f1",
+        "港口在河口的北岸。闸门在涨潮时打开。",
+        "引航员每小时收费一百二十元。",
+        "ロンドンの駅は川の近くです。",
+    )
+    await given(rows, "f2", *RIVERS, filename="渡轮时刻表.pdf")
+
+    assert await found(rows, "闸门什么时候打开？") == ["f1 1"]
+    assert await found(rows, "引航员收费多少？") == ["f1 2"]
+    assert await found(rows, "駅はどこですか") == ["f1 3"]
+    assert (await found(rows, "lock keeper 渡轮时刻"))[0] == "f2 4"
+    assert sorted(await found(rows, "渡轮时刻")) == ["f2 1", "f2 2", "f2 3", "f2 4"]
+    assert await found(rows, "天气怎么样？") == []
+
+
 async def names_of_files_and_chapters_are_found(rows: Rows) -> None:
     """Less than what the text itself says."""
     await given(rows, "f1", "Nothing of note.", filename="kiln_manual-2024.pdf")
@@ -175,6 +194,7 @@ CHECKS: tuple[Check, ...] = (
     a_question_finds_the_passage_that_answers_it,
     the_rarer_word_counts_more,
     a_word_that_nothing_has_stands_for_longer_ones,
+    what_is_written_without_spaces_is_found,
     names_of_files_and_chapters_are_found,
     no_text_is_a_query,
     a_search_sees_what_is_the_callers_alone,
