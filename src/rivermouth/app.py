@@ -39,6 +39,7 @@ from rivermouth.engine.run import Observers
 from rivermouth.engine.runs import Runs
 from rivermouth.engine.secrets import signing_secret
 from rivermouth.engine.tickets import Tickets
+from rivermouth.engine.visitors import Visitors
 from rivermouth.errors import Unavailable
 from rivermouth.events import RunStarted
 from rivermouth.messages import Reply
@@ -192,6 +193,7 @@ async def build(
         }
         page = WebUi() if settings.page.enabled else None
         pointer = None if page is None else page.pointer
+        visitors = Visitors(rows=rows, intake=intake, limiter=limiter, wanted=settings.page)
         streaming = Streaming(watchers, clock)
         following = Following(runs=runs, streaming=streaming)
         asking = Asking(limiter=limiter, runs=runs)
@@ -218,7 +220,7 @@ async def build(
             sockets=sockets,
             siblings=apps,
             own=Starlette(routes=[*ops.routes(checks, metrics, page=pointer), *docs.routes(apps)]),
-            page=(page, VisitorsDoor(settings=settings, auth=auth)) if page is not None else None,
+            page=None if page is None else (page, VisitorsDoor(settings=settings, auth=auth, visitors=visitors)),
             peek=auth.peek,
             clock=clock,
             metrics=metrics,

@@ -34,6 +34,14 @@ def listener(text: str) -> Listener:
     return Listener(match[1].strip("[]"), int(match[2]), match[3])
 
 
+def is_local(host: str) -> bool:
+    """Whether that name or address is this machine's, for itself alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost")
+
+
 def _listeners(entries: tuple[str, ...]) -> tuple[str, ...]:
     taken = [found[:2] for found in map(listener, entries) if found.port]
     for host, port in taken:

@@ -33,13 +33,14 @@ from rivermouth.fields import (
     Section,
     System,
     Url,
+    is_local,
     listener,
 )
 from rivermouth.origins import Given, SettingsError
 from rivermouth.speech_settings import Transcribe
 from rivermouth.tool_settings import McpServers, Tools
 
-__all__ = ["AGENTS", "SYSTEMS", "Settings", "SettingsError", "listener", "load_settings"]
+__all__ = ["AGENTS", "SYSTEMS", "Settings", "SettingsError", "is_local", "listener", "load_settings"]
 
 
 class Agent(Section):
@@ -104,6 +105,7 @@ class LimitSettings(Section):
     ares_address: Rate = Field("100/second", description="Requests of one address.")
     again: Rate = Field("120/minute", description="Requests of one caller whose Idempotency-Key has come before.")
     login: Rate = Field("5/minute", description="Sign-ins from one address.")
+    page_files: Rate = Field("60/hour", description="Files that visitors of the page give, of one address.")
     register_: Rate = Field("3/hour", alias="register", description="New accounts from one address.")
     wisqu: dict[str, Count] = Field(
         {"anonymous": 5, "free": 10, "premium": 50, "unlimited": 1000}, description="Requests a minute, by tier."
@@ -192,6 +194,11 @@ class Page(Section):
     """The page to talk to, at `/`."""
 
     enabled: bool = Field(True, description="Whether it is served.")
+    uploads: bool | None = Field(
+        None, description="Whether visitors may give files; unset, where the server is for this machine alone."
+    )
+    files: Count = Field(20, description="The most files of one visitor.")
+    files_bytes: Count = Field(100_000_000, description="The most bytes of all files of one visitor.")
 
 
 class Settings(Section):

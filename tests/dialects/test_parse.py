@@ -132,6 +132,8 @@ def test_a_request_is_understood(name, request_, expected):
         ({"includeTokens": False}, {}, False, {"include_tokens": False}),
         ({}, {"includeTokens": "false"}, False, {"include_tokens": False}),
         ({"includeTokens": True}, {"includeTokens": "false"}, False, {"include_tokens": True}),
+        ({"includeTokens": True}, {"includeTokens": "maybe"}, False, {"include_tokens": True}),
+        ({}, {"includeReasoning": "true"}, False, {"include_reasoning": True}),
     ],
 )
 def test_smarttalk_lets_the_body_win_over_the_query(body, query, stream, options):
@@ -226,6 +228,7 @@ LONG = "x" * 256
         ("smarttalk", "chatModelId", None, "missing"),
         ("smarttalk", "stream", "true", "bool_type"),
         ("smarttalk", "includeTokens", 0, "bool_type"),
+        ("smarttalk", "searchFiles", "yes", "bool_type"),
         ("wisqu", "stream", 1, "bool_type"),
         ("wisqu", "conversation_id", "default", "uuid_parsing"),
         ("wisqu", "conversation_id", UUID[:-1] + "g", "uuid_parsing"),
@@ -275,6 +278,7 @@ def test_a_query_that_makes_no_sense_is_refused_by_name(name, query, field):
         ("session", {"partial": "1"}, {"partial": True}),
         ("smarttalk", {"includeTokens": "false"}, {"include_tokens": False}),
         ("smarttalk", {"includeTokens": "true"}, {"include_tokens": True}),
+        ("smarttalk", {"includeReasoning": "1"}, {"include_reasoning": True}),
         ("wisqu", {"anything": "x"}, {}),
     ],
 )

@@ -25,6 +25,7 @@ def test_a_dialect_passes_the_suite(name):
         ("knowbase", {"thinking_mode": "true"}),
         ("session", {"partial": "0"}),
         ("smarttalk", {"includeTokens": "false"}),
+        ("smarttalk", {"includeReasoning": "true"}),
     ],
 )
 def test_a_dialect_passes_the_suite_in_its_other_form(name, query):

@@ -73,6 +73,7 @@ WRONG_FIELDS: dict[str, list[tuple[str, Any]]] = {
         *[("chatModelId", value) for value in (None, 1, [], {}, True, "", "x" * 256)],
         *[("stream", value) for value in ("true", 1, [])],
         *[("includeTokens", value) for value in ("false", 0, {})],
+        *[("searchFiles", value) for value in ("false", 0, {})],
     ],
 }
 MISTAKES = [

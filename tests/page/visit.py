@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from playwright.sync_api import Browser, BrowserContext, Locator, Page
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from rivermouth.providers.scripted import ScriptedProvider, echo
 from tests.page.building import AXE
 from tests.running import Running, running
 
+expect.set_options(timeout=15_000)
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 PATIENCE = 15_000
@@ -45,7 +46,15 @@ class Visit:
         """Write it and send it off."""
         where = page or self.page
         where.get_by_role("textbox", name="Message").fill(text)
-        where.get_by_role("button", name="Send").click()
+        where.get_by_role("button", name="Send", exact=True).click()
+
+    def give(self, name: str, data: bytes, kind: str = "text/plain") -> Locator:
+        """Give a file, and return the shelf when it has been read."""
+        self.page.locator("input[type=file]").set_input_files({"name": name, "mimeType": kind, "buffer": data})
+        shelf = self.page.get_by_role("region", name="Files")
+        expect(shelf.get_by_role("button", name="Take ")).to_have_count(1)
+        expect(shelf.get_by_role("progressbar")).to_have_count(0)
+        return shelf
 
     def replies(self, page: Page | None = None) -> Locator:
         """The answers that are there."""

@@ -50,7 +50,7 @@ FORMS: dict[str, list[dict[str, str]]] = {
     "knowbase": [{}, {"thinking_mode": "true"}],
     "ares": [{}, {"format": "json"}],
     "session": [{}, {"partial": "0"}],
-    "smarttalk": [{}, {"includeTokens": "false"}],
+    "smarttalk": [{}, {"includeTokens": "false"}, {"includeReasoning": "true"}],
 }
 """Queries with which a dialect writes differently."""
 SPEECHLESS = {"includeTokens": "false"}

@@ -3,12 +3,13 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { Composer } from './composer';
 import { config as ask, type Config } from './config';
+import { Files } from './files';
 import { Delta, Mark, Menu, Plus, Wire } from './icons';
 import { keep, kept, newId } from './memory';
 import { RawPanel } from './raw';
 import { ReplyView } from './reply';
 import { Sidebar } from './sidebar';
-import { useConversations, useTalk, useWide } from './store';
+import { useChanges, useConversations, useWide } from './store';
 import { Talk, words, type Item, type Reply } from './talk';
 
 const IDEAS = ['What is a river mouth?', 'Write a haiku about the tide.', 'Explain server-sent events in three sentences.'];
@@ -61,13 +62,18 @@ function useTalkOfAddress(): [Talk, (id: string) => void] {
 
 function Room({ config }: { config: Config }) {
   const [talk, open] = useTalkOfAddress();
-  useTalk(talk);
+  useChanges(talk);
+  const [files] = useState(() => new Files(config.uploads));
+  useChanges(files);
+  useEffect(() => void files.load(), []);
   const all = useConversations();
   const wide = useWide(900);
   const [listed, setListed] = useState(false);
   const [raw, setRaw] = useState(kept('rivermouth.raw') === 'open');
   const [agent, setAgent] = useAgent(config, all.find((one) => one.id === talk.id)?.agent);
   const input = useRef<HTMLTextAreaElement>(null);
+
+  const [dropping, drop] = useDrop((list) => files.add(list), !config.uploads.closed);
 
   const show = (id: string) => {
     open(id);
@@ -80,19 +86,19 @@ function Room({ config }: { config: Config }) {
     setListed(false);
     input.current?.focus();
   };
-  const send = (asked: { text: string; audio?: Blob; search: boolean }) => {
+  const send = (asked: { text: string; audio?: Blob }) => {
     if (location.hash.slice(1) !== talk.id) history.replaceState(null, '', `#${talk.id}`);
-    talk.ask({ ...asked, agent });
+    talk.ask({ ...asked, agent, search: files.any });
   };
   const toggleRaw = () => {
     keep('rivermouth.raw', raw ? 'closed' : 'open');
     setRaw(!raw);
   };
-  const again = useCallback((reply: Reply) => talk.again(reply, { agent, search: false }), [talk, agent]);
+  const again = useCallback((reply: Reply) => talk.again(reply, { agent, search: files.any }), [talk, agent]);
   const approve = useCallback((reply: Reply, call: string, yes: boolean) => void talk.approve(reply, call, yes), [talk]);
 
   return (
-    <div class={`room ${raw ? 'with-raw' : ''}`}>
+    <div class={`room ${raw ? 'with-raw' : ''} ${dropping ? 'dropping' : ''}`} {...drop}>
       <a class="skip" href="#message" onClick={(event) => { event.preventDefault(); input.current?.focus(); }}>Skip to the message</a>
       {(wide || listed) && (
         <Sidebar all={all} current={talk.id} onOpen={show} onNew={fresh} onClose={wide ? null : () => setListed(false)} version={config.version} />
@@ -112,13 +118,36 @@ function Room({ config }: { config: Config }) {
           {!wide && <button type="button" class="quiet" aria-label="New conversation" onClick={fresh}><Plus /></button>}
           <button type="button" class="quiet wire" aria-label="Raw stream" aria-pressed={raw} onClick={toggleRaw}><Wire /><span>Raw stream</span></button>
         </header>
-        <Messages talk={talk} onAgain={again} onApprove={approve} onIdea={(text) => send({ text, search: false })} />
-        <Composer config={config} talk={talk} input={input} onSend={send} />
+        <Messages talk={talk} onAgain={again} onApprove={approve} onIdea={(text) => send({ text })} />
+        <Composer config={config} talk={talk} files={files} input={input} onSend={send} />
       </div>
       {raw && <RawPanel dialects={config.dialects} stream={talk.newest?.answer.stream ?? all.find((one) => one.id === talk.id)?.stream ?? null} onClose={toggleRaw} />}
       <p class="unseen" role="status" aria-live="polite">{talk.spoken}</p>
     </div>
   );
+}
+
+/** Files that are dragged onto the page. */
+function useDrop(take: (files: FileList) => void, open: boolean) {
+  const [over, set] = useState(false);
+  const carries = (event: DragEvent) => open && Boolean(event.dataTransfer?.types.includes('Files'));
+  const handlers = {
+    onDragOver: (event: DragEvent) => {
+      if (!carries(event)) return;
+      event.preventDefault();
+      set(true);
+    },
+    onDragLeave: (event: DragEvent) => {
+      if (event.currentTarget === event.target || !event.relatedTarget) set(false);
+    },
+    onDrop: (event: DragEvent) => {
+      set(false);
+      if (!carries(event)) return;
+      event.preventDefault();
+      take(event.dataTransfer!.files);
+    },
+  };
+  return [over, handlers] as const;
 }
 
 function useAgent(config: Config, ofTalk: string | undefined): [string, (agent: string) => void] {

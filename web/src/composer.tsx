@@ -1,19 +1,22 @@
 /** Where the next question is written. Enter sends it, Shift and Enter begin a new line. */
 
 import type { RefObject } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Config } from './config';
-import { Send, Stop } from './icons';
+import type { Files } from './files';
+import { Clip, Send, Stop } from './icons';
+import { Shelf } from './shelf';
 import type { Talk } from './talk';
 
 interface Props {
   config: Config;
   talk: Talk;
+  files: Files;
   input: RefObject<HTMLTextAreaElement | null>;
-  onSend: (asked: { text: string; audio?: Blob; search: boolean }) => void;
+  onSend: (asked: { text: string; audio?: Blob }) => void;
 }
 
-export function Composer({ config, talk, input, onSend }: Props) {
+export function Composer({ config, talk, files, input, onSend }: Props) {
   const [text, setText] = useState('');
   const live = talk.live;
   const ready = text.trim() !== '' && !live && config.agents.length > 0;
@@ -22,7 +25,7 @@ export function Composer({ config, talk, input, onSend }: Props) {
 
   const send = () => {
     if (!ready) return;
-    onSend({ text: text.trim(), search: false });
+    onSend({ text: text.trim() });
     setText('');
   };
   const key = (event: KeyboardEvent) => {
@@ -34,6 +37,7 @@ export function Composer({ config, talk, input, onSend }: Props) {
   return (
     <form class="composer" onSubmit={(event) => { event.preventDefault(); send(); }}>
       <div class="box">
+        <Shelf files={files} />
         <textarea
           id="message"
           ref={input}
@@ -44,8 +48,15 @@ export function Composer({ config, talk, input, onSend }: Props) {
           aria-label="Message"
           onInput={(event) => setText(event.currentTarget.value)}
           onKeyDown={key}
+          onPaste={(event) => {
+            const pasted = event.clipboardData?.files;
+            if (!pasted?.length || config.uploads.closed) return;
+            event.preventDefault();
+            files.add(pasted);
+          }}
         />
         <div class="tools">
+          <Attach config={config} files={files} />
           <span class="grow" />
           {live ? (
             <button type="button" class="round stop" aria-label="Stop the answer" disabled={live.stopping} onClick={() => void talk.stop(live)}><Stop /></button>
@@ -56,6 +67,29 @@ export function Composer({ config, talk, input, onSend }: Props) {
       </div>
       {config.agents.length === 0 && <p class="faint">No agent of this server is open to visitors (agents.NAME.anonymous).</p>}
     </form>
+  );
+}
+
+function Attach({ config, files }: { config: Config; files: Files }) {
+  const chooser = useRef<HTMLInputElement>(null);
+  const { closed } = config.uploads;
+  return (
+    <>
+      <input
+        ref={chooser}
+        type="file"
+        multiple
+        hidden
+        aria-label="Files to look into"
+        onChange={(event) => {
+          files.add([...(event.currentTarget.files ?? [])]);
+          event.currentTarget.value = '';
+        }}
+      />
+      <button type="button" class="quiet" aria-label="Add a file" title={closed ?? 'Add a file'} disabled={Boolean(closed)} onClick={() => chooser.current!.click()}>
+        <Clip />
+      </button>
+    </>
   );
 }
 

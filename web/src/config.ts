@@ -21,7 +21,7 @@ export interface Config {
   agents: Agent[];
   dialects: string[];
   message_chars: number;
-  uploads?: Uploads;
+  uploads: Uploads;
   voice?: boolean;
 }
 

@@ -2,11 +2,14 @@
 
 import { useEffect, useState } from 'preact/hooks';
 import { conversations, onChange, type Entry } from './memory';
-import type { Talk } from './talk';
 
-export function useTalk(talk: Talk): void {
+interface Changing {
+  subscribe(listener: () => void): () => void;
+}
+
+export function useChanges(what: Changing): void {
   const [, draw] = useState(0);
-  useEffect(() => talk.subscribe(() => draw((count) => count + 1)), [talk]);
+  useEffect(() => what.subscribe(() => draw((count) => count + 1)), [what]);
 }
 
 export function useConversations(): Entry[] {

@@ -45,33 +45,43 @@ THINKING = {
 
 
 def parse(request: Incoming, limits: Limits) -> ChatRequest:
-    """`chatModelId` names the agent; what the body says counts before the query. Raises: BadRequest, UnsupportedMedia."""
+    """`chatModelId` names the agent; what the body says counts before the query. `searchFiles` has the caller's files looked
+    into first, whatever the agent. Raises: BadRequest, UnsupportedMedia."""
     body = _request.json_object(request)
     message = _request.message(body, "message", limits.message_chars)
     instance, model = _request.required_name(body, "chatInstanceId"), _request.required_name(body, "chatModelId")
     stream, tokens = _request.flag(body, "stream"), _request.flag(body, "includeTokens")
     asked = _request.query_flag(request.query, "stream")
-    options = view(request.query) if tokens is None else {"include_tokens": tokens}
+    told = _tokens(request.query) if tokens is None else {"include_tokens": tokens}
     return ChatRequest(
         message=message,
         stream=(asked or False) if stream is None else stream,
         conversation=instance,
         agent=model,
+        search=_request.flag(body, "searchFiles") or False,
         steps=True,
-        options={**options, "chat_model": model},
+        options={**told, **_reasoning(request.query), "chat_model": model},
     )
 
 
 def view(query: Mapping[str, str]) -> dict[str, Any]:
-    """`?includeTokens=false` leaves out the `token` events."""
+    """`?includeTokens=false` leaves out the `token` events, `?includeReasoning=true` tells what a model thinks aloud."""
+    return _tokens(query) | _reasoning(query)
+
+
+def _tokens(query: Mapping[str, str]) -> dict[str, Any]:
     return _request.asked(query, "includeTokens", "include_tokens")
+
+
+def _reasoning(query: Mapping[str, str]) -> dict[str, Any]:
+    return _request.asked(query, "includeReasoning", "include_reasoning")
 
 
 class Encoder:
     """Every event has `type` first, then its own fields, then the conversation and the time."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self._tokens = options.get("include_tokens", True)
+        self._tokens, self._reasoning = options.get("include_tokens", True), options.get("include_reasoning", False)
         self._speaking = self._opened = False
         self._index = 0
         self._pieces: list[str] = []
@@ -135,6 +145,8 @@ class Encoder:
             case PartStarted(at=at, kind=kind):
                 self._speaking = kind == "text"
                 return [] if self._speaking else [self._thinking(at, "processing")]
+            case Delta(at=at, text=text) if self._reasoning:
+                return [self._thinking(at, "processing", text=text)]
             case StepStarted(at=at, name=name):
                 return [self._thinking(at, name)]
             case SourcesFound(sources=sources):
@@ -155,9 +167,9 @@ class Encoder:
         fields = {"messageId": started.message, "streamId": started.run, "chatModelId": _chat_model(started)}
         return [self._frame(at, "stream_start", **fields)]
 
-    def _thinking(self, at: float, step: str) -> Frame:
+    def _thinking(self, at: float, step: str, **more: str) -> Frame:
         status = step if step in THINKING else "processing"
-        return self._frame(at, "thinking", status=status, message=THINKING[status])
+        return self._frame(at, "thinking", status=status, message=THINKING[status], **more)
 
     def _end(self, ended: RunEnded) -> list[Frame]:
         if ended.outcome in ("failed", "interrupted"):

@@ -92,6 +92,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "chatModelId": ID | {"type": "string"},
         "stream": FLAG,
         "includeTokens": FLAG,
+        "searchFiles": FLAG,
     },
 }
 EVERYWHERE = ("format",)
@@ -103,6 +104,7 @@ QUERY: dict[str, tuple[tuple[str, dict[str, Any], str], ...]] = {
     "smarttalk": (
         ("stream", BOOLEAN, "Events, or one JSON answer; the body's value counts before it."),
         ("includeTokens", BOOLEAN, "`false` leaves the `token` events out."),
+        ("includeReasoning", BOOLEAN, "`true` sends the text of what a reasoning model thinks, in `thinking` events."),
     ),
 }
 

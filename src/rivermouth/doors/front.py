@@ -27,6 +27,7 @@ from rivermouth.doors.siblings import UPLOADS
 from rivermouth.doors.socketio import SocketsDoor, is_for_sockets
 from rivermouth.doors.socketio.asgi import refuse
 from rivermouth.doors.streams import StreamsDoor
+from rivermouth.doors.unread import CLOSE, DISCARD_BYTES, DISCARD_SECONDS, Unread
 from rivermouth.doors.visitors import ROOT, VisitorsDoor
 from rivermouth.doors.webui import WebUi
 from rivermouth.errors import Internal, NotFound, TooLarge
@@ -147,16 +148,9 @@ class Front:
     async def _for_an_upload(self, request: Request, system: str, path: str, receive: Receive, send: Send) -> None:
         """Its endpoint reads the body, or answers without: then what remains is thrown away, as far as that goes."""
         request.seen.dialect = system
-        left = Unread(receive, patient=request.headers.get("expect", "").lower() == "100-continue")
-
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start" and not left.whole:
-                await left.discard()
-                message = {**message, "headers": [*message["headers"], *CLOSE]}
-            await send(message)
-
+        left = Unread(request, receive)
         try:
-            await self._for_a_sibling(request, system, path, sending, left)
+            await self._for_a_sibling(request, system, path, left.before(send), left)
         except Disconnected:
             request.seen.status = 499
 
@@ -197,31 +191,6 @@ class Front:
             bytes_sent=seen.bytes,
             principal=seen.principal,
         )
-
-
-class Unread:
-    """`receive` that knows whether the body has been read to its end. patient: its client sends nothing until it is asked."""
-
-    def __init__(self, receive: Receive, *, patient: bool) -> None:
-        self._receive, self._patient = receive, patient
-        self.whole = False
-
-    async def __call__(self) -> Message:
-        """The next message."""
-        self._patient = False
-        message = await self._receive()
-        self.whole = not message.get("more_body", False)
-        return message
-
-    async def discard(self) -> None:
-        """Read on and throw away, for a while."""
-        if not self._patient:
-            await discard(self._receive, DISCARD_BYTES, DISCARD_SECONDS)
-
-
-DISCARD_BYTES, DISCARD_SECONDS = 32_000_000, 2.0
-CLOSE = [(b"connection", b"close")]
-"""What remains of a body that is too large is not read, so the connection cannot be used again."""
 
 
 def _replay(body: bytes) -> Receive:

@@ -60,6 +60,11 @@ class Limiter:
             caller = f"addr:{who.address}" if who.kind == "anonymous" else _holder(who)
             await self._count([Rule(f"{system}-again", caller, self._settings.again)], 1)
 
+    async def admit_file(self, address: str) -> None:
+        """Count a file that a visitor gives. Raises: as `admit`."""
+        if self._settings.enabled:
+            await self._count([Rule("page-files", f"addr:{address}", self._settings.page_files)], 1)
+
     async def _count(self, rules: list[Rule], cost: int) -> None:
         checks = [(item, rule) for rule in rules for item in _windows(rule.windows)]
         if len(checks) > 1:
