@@ -50,7 +50,7 @@ def configure(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Stderr())),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, Stderr())),  # a line in one write
         cache_logger_on_first_use=False,
     )
     _libraries(shared, last, level)

@@ -43,7 +43,9 @@ _COUNT = (
     .values(count=counters.c.count + bindparam("cost"))
 )
 _SECRET = select(secrets.c.value).where(secrets.c.name == bindparam("name"))
-_CREDENTIAL_WIDTH = len(credentials.c)
+# SQLAlchemy makes these lists anew each time; every request reads a holder.
+_USER_NAMES, _CREDENTIAL_NAMES = tuple(users.c.keys()), tuple(credentials.c.keys())
+_CREDENTIAL_WIDTH = len(_CREDENTIAL_NAMES)
 
 
 def add_user(connection: Connection, user: User) -> None:
@@ -150,12 +152,12 @@ def _count(connection: Connection, credential: str, period: str, cost: int) -> N
 
 
 def _user(row: Sequence[Any] | None) -> User | None:
-    return None if row is None else User(**dict(zip(users.c.keys(), row, strict=True)))
+    return None if row is None else User(**dict(zip(_USER_NAMES, row, strict=True)))
 
 
 def _holder(row: Sequence[Any]) -> Holder:
     values = tuple(row)
-    credential = Credential(**dict(zip(credentials.c.keys(), values[:_CREDENTIAL_WIDTH], strict=True)))
+    credential = Credential(**dict(zip(_CREDENTIAL_NAMES, values[:_CREDENTIAL_WIDTH], strict=True)))
     holder = _user(values[_CREDENTIAL_WIDTH:])
     assert holder is not None
     return Holder(credential, holder)

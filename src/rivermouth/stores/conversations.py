@@ -84,13 +84,14 @@ def open_turn(
         found = _by_row(connection, asked_before)
     if found is None and must_exist:
         raise _not_found(key)
-    history = [] if found is None else _history(connection, found.id, history_limit)
     if found is None:
-        found = _make(connection, new_id, system, owners[0], key or new_key, None, meta, message.created)
-    grown = _add(connection, found, message)
+        opened = _begin(connection, new_id, system, owners[0], key or new_key, meta, message)
+    else:
+        history = _history(connection, found.id, history_limit)
+        opened = Turn(conversation=_add(connection, found, message), history=history)
     if claim is not None:
-        claims.add(connection, system, owners[0], msgspec.structs.replace(claim, conversation=found.id))
-    return Turn(conversation=grown, history=history)
+        claims.add(connection, system, owners[0], msgspec.structs.replace(claim, conversation=opened.conversation.id))
+    return opened
 
 
 def save_answer(connection: Connection, message: StoredMessage) -> bool:
@@ -202,12 +203,37 @@ def _make(
     title: str | None,
     meta: dict[str, Any],
     at: float,
+    message_count: int = 0,
 ) -> Conversation:
     made = Conversation(
-        id=new_id, system=system, owner=owner, key=key, title=title, created=at, updated=at, message_count=0, meta=meta
+        id=new_id,
+        system=system,
+        owner=owner,
+        key=key,
+        title=title,
+        created=at,
+        updated=at,
+        message_count=message_count,
+        meta=meta,
     )
     connection.execute(_ADD_CONVERSATION, msgspec.structs.asdict(made) | {"meta": _json(meta)})
     return made
+
+
+def _begin(
+    connection: Connection,
+    new_id: str,
+    system: str,
+    owner: str,
+    key: str,
+    meta: dict[str, Any],
+    message: StoredMessage,
+) -> Turn:
+    """A conversation that is made for its first message, which it counts from the beginning: one statement less."""
+    title = _title(message.text)
+    made = _make(connection, new_id, system, owner, key, title, meta, message.created, message_count=1)
+    connection.execute(_ADD_MESSAGE, _message_row(message, made.id))
+    return Turn(conversation=made, history=[])
 
 
 def _add(connection: Connection, to: Conversation, message: StoredMessage) -> Conversation:
