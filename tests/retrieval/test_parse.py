@@ -83,6 +83,17 @@ def test_a_docx_is_read_by_heading_with_its_tables_where_they_stand(tmp_path: Pa
     assert summary.startswith("Rivers rise. A river mouth is where"), "headings are left out"
 
 
+def test_a_table_that_says_nothing_of_itself_is_read(tmp_path: Path) -> None:
+    text = b"<w:p><w:r><w:t>%b</w:t></w:r></w:p>"
+    cell = b"<w:tbl><w:tr><w:tc>%b</w:tc></w:tr></w:tbl>" % (text % b"Elbe")
+    named = b'<w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>Mouths</w:t></w:r></w:p>'
+    space = b'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    body = b"<w:document %b><w:body>%b</w:body></w:document>" % (space, text % b"Rivers." + named + cell)
+    passages, _ = found(tmp_path, documents.word_with(body), "r.docx")
+
+    assert places(passages) == {"1": "Rivers.", "Mouths": "Mouths\nElbe"}
+
+
 def test_a_page_is_read_by_heading_without_what_stands_around_its_text(tmp_path: Path) -> None:
     page = f"""<!doctype html><html><head><title>On rivers</title><style>p {{ color: red }}</style></head><body>
         <header>ACME <a href=/>home</a></header><nav><ul><li>Menu</ul></nav><script>alert("boo")</script>
@@ -233,6 +244,13 @@ def test_what_is_made_to_break_a_reader_ends_in_time_either_way(name: str, tmp_p
         outcome = told.code
 
     assert outcome in ("read", "broken", "too_slow", "too_large", "no_text", "empty")
+
+
+def test_a_line_without_an_end_is_no_heading(tmp_path: Path) -> None:
+    blanks = (b"# a" + b" " * 50_000 + b"b\n") * 20
+    passages, _ = found(tmp_path, blanks, "a.md", Limits(seconds=20.0))
+
+    assert {one.place for one in passages} == {"1"}
 
 
 def test_a_page_a_hundred_levels_deep_is_read(tmp_path: Path) -> None:

@@ -175,6 +175,23 @@ def test_names_lose_what_does_not_belong_into_a_name(ann: httpx.Client, name: st
     assert ann.get(f"{FILES}/{answer.json()['file_id']}").json()["filename"] == NAMES[name]
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("UTF-8''M%C3%BCndung%20%E6%B2%B3.md", "Mündung 河.md"),
+        ("iso-8859-1'de'M%FCndung.md", "Mündung.md"),
+        ("x''a.md", "file"),
+    ],
+)
+def test_a_name_may_be_written_as_older_clients_do(ann: httpx.Client, written: str, name: str) -> None:
+    head = f'--b\r\nContent-Disposition: form-data; name="file"; filename*={written}\r\n\r\n'.encode()
+    body = head + f"# Rivers {uuid.uuid4()}".encode() + b"\r\n--b--\r\n"
+    answer = ann.post(FILES, content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    found = ann.get(f"{FILES}/{answer.json()['file_id']}").json()
+
+    assert (found["filename"], found["type"]) == (name, "txt" if name == "file" else "md")
+
+
 BODIES: dict[str, tuple[str, bytes, int]] = {
     "json": ("application/json", b"{}", 415),
     "no boundary": ("multipart/form-data", b"x", 400),

@@ -42,6 +42,9 @@ from tests.tools.world import call, failure
         ("1 / 4", 0.25),
         ("2 ** -1", 0.5),
         ("0 ** 10 ** 2000", 0),
+        ("+".join(["1"] * 250), 250),
+        ("-".join(["1.5"] * 120), -177),
+        ("2" + "*2" * 200, str(2**201)),
     ],
 )
 def test_an_expression_has_its_value(expression: str, result: Any):
@@ -72,6 +75,8 @@ def test_an_expression_has_its_value(expression: str, result: Any):
         ("round(1.5, ndigits=1)", "not available"),
         ("log(0)", "math domain error"),
         ("1 is 1", "that cannot be calculated"),
+        ("2 << 3", "Operator 'LShift' does not exist"),
+        ("~2", "Operator 'Invert' does not exist"),
         ("None", "is not a number"),
     ],
 )

@@ -113,7 +113,9 @@ def raising(error: BaseException) -> Callable[[], None]:
     return broken
 
 
-@pytest.mark.parametrize("error", [RuntimeError("password=1234"), StopIteration(), KeyError("x"), OSError(5, "x")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("password=1234"), StopIteration(), KeyError("x"), OSError(5, "x"), SystemExit(3)]
+)
 def test_what_a_function_did_not_mean_to_raise_is_for_the_log_alone(
     error: BaseException, logged: list[MutableMapping[str, Any]]
 ):
@@ -122,6 +124,14 @@ def test_what_a_function_did_not_mean_to_raise_is_for_the_log_alone(
     assert failed.startswith("broken failed: ")
     assert "1234" not in failed
     assert [line["event"] for line in logged] == ["tool_broke"]
+
+
+def test_an_async_function_that_ends_the_process_does_not(logged: list[MutableMapping[str, Any]]):
+    async def leaves() -> str:
+        """Leave."""
+        sys.exit(3)
+
+    assert failure(FunctionTool(leaves)) == "leaves failed: SystemExit"
 
 
 def test_what_a_function_means_to_say_is_said():

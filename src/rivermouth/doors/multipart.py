@@ -1,6 +1,8 @@
 """A form with one file in it (`multipart/form-data`, RFC 7578), handed on as it comes: it is never in memory as a whole."""
 
+import re
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -13,6 +15,7 @@ AROUND = 64 * 1024
 """Bytes that a body may have beside the file."""
 PARTS = 20
 FIELD = b"file"
+_EXTENDED = re.compile(rb";\s*filename\*=(utf-8|iso-8859-1)'[^']*'([!-~]+)", re.IGNORECASE)
 
 
 class Form:
@@ -74,7 +77,7 @@ class Form:
         if self.filename is not None:
             raise BadRequest("there are two files in the form; give one at a time", field="file")
         self._in_file = True
-        self.filename = options.get(b"filename", b"").decode("utf-8", "replace")
+        self.filename = options.get(b"filename", b"").decode("utf-8", "replace") or _extended(self._disposition)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._in_file:
@@ -107,6 +110,13 @@ async def receive_file(receive: Receive, headers: Mapping[str, str], into: Incom
         if found:
             await into.write(found)
     return _name(form)
+
+
+def _extended(disposition: bytes) -> str:
+    """The name of a file whose client writes it as RFC 5987 has it. RFC 7578 forbids that, but urllib3 did so until its version
+    2, and Debian 12's `requests` still does, for every name that is not ASCII."""
+    found = _EXTENDED.search(disposition)
+    return unquote(found[2].decode("ascii"), found[1].decode("ascii"), "replace") if found else ""
 
 
 def _name(form: Form) -> str:

@@ -52,12 +52,15 @@ def docx(path: Path) -> Iterator[Found]:
     import docx as python_docx  # noqa: PLC0415, only where there is a DOCX
 
     _bounded(path)
-    blocks = list(python_docx.Document(str(path)).iter_inner_content())
+    document = python_docx.Document(str(path))
+    blocks = list(document.iter_inner_content())
+    headings = {style.style_id for style in document.styles if _HEADING.match(style.name or "")}
     place, lines = FIRST, list[str]()
     for number, block in enumerate(blocks):
-        style = getattr(getattr(block, "style", None), "name", None) or ""
-        text = _rows(block) if hasattr(block, "rows") else block.text
-        if _HEADING.match(style) and text.strip():
+        is_table = hasattr(block, "rows")
+        text = _rows(block) if is_table else block.text
+        # By its id in the XML: a block's own `style` looks through all styles, at 1.2 ms a block (2026-11-21).
+        if not is_table and block._p.style in headings and text.strip():
             yield Section(place, "\n".join(lines)), number / len(blocks)
             place, lines = place_of(text), [text]
         elif text.strip():

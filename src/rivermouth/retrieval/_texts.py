@@ -10,6 +10,8 @@ from rivermouth.documents import Section
 ROWS = 20
 """Rows of a table that make one section."""
 PLACE_CHARS = 120
+HEADING_CHARS = 1000
+"""A longer line is no heading, whatever it begins with."""
 FIRST = "1"
 """The place of what stands before the first heading, and of everything where there are none."""
 
@@ -30,7 +32,8 @@ def markdown(text: str) -> Iterator[Section]:
         mark = _FENCE.match(line)
         if mark and (not fence or mark[1].startswith(fence)):
             fence = "" if fence else mark[1]
-        heading = None if fence or mark else _HEADING.fullmatch(line)
+        # Without a bound, blanks in a line without an end would be gone through as often as there are.
+        heading = None if fence or mark or len(line) > HEADING_CHARS else _HEADING.fullmatch(line)
         if heading is None and not fence and _UNDERLINE.fullmatch(line) and lines and lines[-1].strip():
             title = lines.pop()
             yield Section(place, "\n".join(lines))

@@ -111,7 +111,7 @@ class FunctionTool:
             raise ToolFailed(f"{name} returned what JSON does not have") from error
         except ValueError as error:
             raise ToolFailed(f"{name}: {error}"[:1000]) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Somebody's function may raise anything, and its words are for whoever runs this server, not for a model.
             logger.exception("tool_broke", tool=name)
             raise ToolFailed(f"{name} failed: {type(error).__name__}") from error
@@ -197,7 +197,7 @@ async def _in_thread(function: Function, given: dict[str, Any]) -> Any:
         failed: BaseException | None = None
         try:
             result = function(**given)
-        except StopIteration as error:  # which no future takes
+        except (StopIteration, SystemExit) as error:  # no future takes the first, and the second would end the server
             failed = RuntimeError(repr(error))
         except Exception as error:  # noqa: BLE001, handed to whoever awaits it
             failed = error

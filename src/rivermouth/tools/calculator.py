@@ -8,12 +8,13 @@ The deadline is a second bound, looked at between operations.
 import ast
 import math
 import operator
+import re
 import statistics
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from simpleeval import InvalidExpression, SimpleEval
+from simpleeval import InvalidExpression, OperatorNotDefined, SimpleEval
 
 from rivermouth.clock import Clock
 from rivermouth.settings import Settings
@@ -83,7 +84,8 @@ def _parsed(expression: str) -> ast.expr:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error.args[0] if error.args else type(error).__name__)[:200]
+    said = str(error.args[0] if error.args else type(error).__name__)
+    return re.sub(r"<ast\.(\w+) object at 0x[0-9a-f]+>", r"\1", said)[:200]
 
 
 def _shown(value: Any) -> int | float | bool | str:
@@ -105,6 +107,22 @@ class _Evaluator(SimpleEval):  # type: ignore[misc]
         super().__init__(operators=OPERATORS, functions=FUNCTIONS, names=NAMES)
         self.nodes: dict[type, Any] = {kind: value for kind, value in self.nodes.items() if kind in NODES}
         self._clock, self._until, self._depth = clock, clock.monotonic() + SECONDS, 0
+
+    def _eval_binop(self, node: ast.BinOp) -> Any:
+        """A sum of many numbers is as deep as it is long, to the left: one walk, and no depth."""
+        chain, first = [node], node.left
+        while isinstance(first, ast.BinOp):
+            chain.append(first)
+            first = first.left
+        value = self._eval(first)
+        for one in reversed(chain):
+            value = _number(self._calculated(one.op, value, self._eval(one.right)))
+        return value
+
+    def _calculated(self, how: ast.operator, left: Any, right: Any) -> Any:
+        if type(how) not in self.operators:
+            raise OperatorNotDefined(how, self.expr)
+        return self.operators[type(how)](left, right)
 
     def _eval(self, node: ast.AST) -> Any:
         if self._clock.monotonic() > self._until:
