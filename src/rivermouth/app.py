@@ -146,7 +146,7 @@ async def build(
         rows = await open_rows(settings, clock)
         stack.push_async_callback(rows.close)
         redis = _redis_log(settings, metrics)
-        log = Log(redis or SqliteBackend(folder), pulse)
+        log = Log(redis or SqliteBackend(folder), pulse, lambda: clock.now() - settings.runs.retention)
         log.commits.on_commit = lambda seconds, events: metrics.commit(seconds=seconds, events=events)
         unfinished = await log.open()
         stack.push_async_callback(log.close)

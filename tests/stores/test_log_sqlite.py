@@ -283,6 +283,25 @@ def test_a_run_whose_record_was_not_written_any_more_gets_it_once_it_is_released
     within(story())
 
 
+def test_a_run_past_its_retention_time_is_forgotten_before_the_sweep_comes(tmp_path: Path) -> None:
+    async def story() -> None:
+        kept_since = [1.0]
+        log = Log(SqliteBackend(tmp_path), Pulse(0.001), lambda: kept_since[0])
+        await log.open()
+        await written(log, [run_started(run="a" * 32), RunEnded(1.0, "failed")])
+        in_time = await log.find("a" * 32)
+        kept_since[0] = 1.5
+        too_late = await log.find("a" * 32)
+        await log.close()
+
+        assert in_time is not None
+        assert too_late is not None
+        assert (len(in_time.events), in_time.forgotten) == (2, False)
+        assert (too_late.events, too_late.forgotten) == (in_time.events[:1], True)
+
+    within(story())
+
+
 def test_finished_runs_are_not_held_in_memory(tmp_path: Path) -> None:
     async def story() -> None:
         backend = SqliteBackend(tmp_path)

@@ -220,10 +220,13 @@ class GroupCommit:
 
 
 class Log:
-    """All runs: the live ones in memory, the finished ones in the backend's records."""
+    """All runs: the live ones in memory, the finished ones in the backend's records.
 
-    def __init__(self, backend: Backend, pulse: Pulse) -> None:
-        self._backend = backend
+    kept_since: the time before which a run must not have ended for its events to be given out, though the sweep may be late.
+    """
+
+    def __init__(self, backend: Backend, pulse: Pulse, kept_since: Callable[[], float] = lambda: 0.0) -> None:
+        self._backend, self._kept_since = backend, kept_since
         self.commits = GroupCommit(backend, pulse, self._ended, self._failed)
         pulse.add(self.commits.commit)
         self.live: dict[str, RunLog] = {}
@@ -273,7 +276,12 @@ class Log:
                 await log.settled()
             return log
         found = await self._backend.load(run)
-        return RunLog(self.commits, run, found, live=False) if isinstance(found, list) else found
+        return self._finished(run, found) if isinstance(found, list) else found
+
+    def _finished(self, run: str, events: list[Event]) -> RunLog:
+        last = events[-1]
+        over = type(last) is RunEnded and last.at < self._kept_since()
+        return RunLog(self.commits, run, events[:1] if over else events, live=False)
 
     def follows(self, log: RunLog) -> bool:
         """Whether that log, as `find` gave it, is being written by another replica."""
