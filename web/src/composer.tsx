@@ -6,6 +6,7 @@ import type { Config } from './config';
 import type { Files } from './files';
 import { Clip, Send, Stop } from './icons';
 import { Shelf } from './shelf';
+import { Speaking } from './speaking';
 import type { Talk } from './talk';
 
 interface Props {
@@ -18,6 +19,8 @@ interface Props {
 
 export function Composer({ config, talk, files, input, onSend }: Props) {
   const [text, setText] = useState('');
+  const [recording, setRecording] = useState(false);
+  const [trouble, setTrouble] = useState<string | null>(null);
   const live = talk.live;
   const ready = text.trim() !== '' && !live && config.agents.length > 0;
   useEffect(() => fit(input.current), [text]);
@@ -58,13 +61,27 @@ export function Composer({ config, talk, files, input, onSend }: Props) {
         <div class="tools">
           <Attach config={config} files={files} />
           <span class="grow" />
-          {live ? (
+          {config.voice !== null && (
+            <Speaking
+              key={talk.id}
+              most={config.voice}
+              disabled={live !== null || config.agents.length === 0}
+              onRecording={setRecording}
+              onTrouble={setTrouble}
+              onSay={(audio) => {
+                onSend({ text: '', audio });
+                input.current?.focus();
+              }}
+            />
+          )}
+          {recording ? null : live ? (
             <button type="button" class="round stop" aria-label="Stop the answer" disabled={live.stopping} onClick={() => void talk.stop(live)}><Stop /></button>
           ) : (
             <button type="submit" class="round" aria-label="Send" disabled={!ready}><Send /></button>
           )}
         </div>
       </div>
+      {trouble && <p class="failed" role="alert">{trouble}</p>}
       {config.agents.length === 0 && <p class="faint">No agent of this server is open to visitors (agents.NAME.anonymous).</p>}
     </form>
   );

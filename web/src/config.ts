@@ -22,7 +22,8 @@ export interface Config {
   dialects: string[];
   message_chars: number;
   uploads: Uploads;
-  voice?: boolean;
+  /** Seconds that a voice message may last; null where nobody would understand it. */
+  voice: number | null;
 }
 
 export async function config(): Promise<Config> {

@@ -134,7 +134,7 @@ function Foot({ answer }: { answer: Answer }) {
   if (answer.state === 'stopped') told.push('Stopped');
   if (answer.finish === 'length') told.push('Cut off at the longest answer allowed');
   if (answer.firstToken !== null) told.push(`first word after ${seconds(answer.firstToken)}`);
-  if (answer.tokens) told.push(`${answer.tokens} tokens`);
+  if (answer.tokens) told.push(answer.tokens === 1 ? '1 token' : `${answer.tokens} tokens`);
   if (answer.duration !== null) told.push(`${seconds(answer.duration)} in all`);
   return told.length ? <p class="foot">{told.join(' · ')}</p> : null;
 }

@@ -36,10 +36,13 @@ METHODS = {"config": ("GET", "HEAD"), "files": ("GET", "HEAD", "POST"), "file": 
 
 
 class VisitorsDoor:
-    """Serves them."""
+    """Serves them. voice_seconds: how long a voice message may be; None where nothing on this server understands speech."""
 
-    def __init__(self, *, settings: Settings, auth: Auth, visitors: Visitors) -> None:
+    def __init__(
+        self, *, settings: Settings, auth: Auth, visitors: Visitors, voice_seconds: float | None = None
+    ) -> None:
         self._settings, self._auth, self._visitors = settings, auth, visitors
+        self._voice_seconds = voice_seconds
 
     async def serve(self, request: Request, receive: Receive, send: Send) -> None:
         """Answer a request for a path under `ROOT`."""
@@ -93,6 +96,7 @@ class VisitorsDoor:
             "agents": self._agents(),
             "dialects": list(dialects.names()),
             "message_chars": self._settings.limits.message_chars,
+            "voice": self._voice_seconds,
             "uploads": {
                 "closed": self._closed(request),
                 "files": page.files,

@@ -1,0 +1,103 @@
+"""A message by voice, said into the browser's microphone."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Route, expect, sync_playwright
+
+from tests.page.speech import spoken
+from tests.page.visit import CHROMIUM, FLAGS, Visit, visiting
+
+MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
+@pytest.fixture(scope="module")
+def browser(page_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One whose microphone hears a sentence."""
+    sound = spoken("hello world", tmp_path_factory.mktemp("sound") / "hello.wav")
+    with sync_playwright() as playwright:
+        flags = [*FLAGS, *MICROPHONE, f"--use-file-for-fake-audio-capture={sound}"]
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield found
+        found.close()
+
+
+def with_voice(route: Route) -> None:
+    """The server's own words, and that it understands speech."""
+    told: dict[str, Any] = route.fetch().json()
+    route.fulfill(json={**told, "voice": 60})
+
+
+HEARD = [
+    {"type": "transcription", "text": "hello world", "language": "en", "duration": 1.2},
+    {"type": "stream_start", "messageId": "m1", "streamId": "r1", "chatModelId": "assistant"},
+    {"type": "token", "token": "Hello to you.", "index": 0},
+    {"type": "agent_response", "response": "Hello to you.", "sources": [], "usage": {}, "finishReason": "stop"},
+    {"type": "stream_end", "success": True, "durationMs": 5, "firstTokenMs": 2, "tokens": 3},
+]
+
+
+@pytest.fixture
+def visit(browser: Browser, tmp_path: Path) -> Iterator[Visit]:
+    with visiting(browser, tmp_path) as visitor:
+        visitor.context.route("**/page/config", with_voice)
+        visitor.page.reload()
+        yield visitor
+
+
+def record(visit: Visit) -> None:
+    visit.page.get_by_role("button", name="Record a voice message").click()
+    expect(visit.page.get_by_role("timer")).to_have_text("0:02")
+    visit.page.get_by_role("button", name="Send the recording").click()
+
+
+def test_what_was_said_stands_where_the_question_does(visit: Visit) -> None:
+    asked: list[bytes] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.post_data_buffer or b"")
+        body = "".join(f"id: {number}\ndata: {json.dumps(one)}\n\n" for number, one in enumerate(HEARD, 1))
+        route.fulfill(body=body, content_type="text/event-stream", headers={"Stream-Id": "r1"})
+
+    visit.context.route("**/api/chat/voice*", answer)
+    record(visit)
+
+    expect(visit.replies()).to_contain_text("Hello to you.")
+    assert visit.questions() == ["hello world"]
+    assert b'name="chatModelId"\r\n\r\nassistant' in asked[0]
+    assert b'filename="message.webm"' in asked[0]
+    assert b"\x1a\x45\xdf\xa3" in asked[0]
+
+
+def test_a_recording_can_be_thrown_away(visit: Visit) -> None:
+    visit.page.get_by_role("button", name="Record a voice message").click()
+    expect(visit.page.get_by_role("timer")).to_have_text("0:01")
+    visit.page.keyboard.press("Escape")
+
+    expect(visit.page.get_by_role("button", name="Record a voice message")).to_be_visible()
+    expect(visit.replies()).to_have_count(0)
+
+
+def test_a_message_that_is_refused_says_why(visit: Visit) -> None:
+    visit.context.route(
+        "**/api/chat/voice*", lambda route: route.fulfill(status=413, json={"error": "too long", "code": "TOO_LARGE"})
+    )
+    record(visit)
+
+    expect(visit.replies().get_by_role("alert")).to_contain_text("too long")
+    expect(visit.replies().get_by_role("button", name="Try again")).to_be_visible()
+    visit.forgive("status of 413")
+
+
+def test_without_leave_there_is_no_microphone_and_the_page_says_so(visit: Visit) -> None:
+    expect(visit.page.get_by_role("button", name="Record a voice message")).to_be_visible()
+    visit.page.evaluate("""() => {
+        navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));
+    }""")
+    visit.page.get_by_role("button", name="Record a voice message").click()
+
+    expect(visit.page.get_by_role("alert")).to_contain_text("not allowed")
+    expect(visit.page.get_by_role("textbox", name="Message")).to_be_visible()
