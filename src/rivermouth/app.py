@@ -94,9 +94,17 @@ class App:
     """A built server: the ASGI app, and what `serve` and the command line need of its parts."""
 
     def __init__(
-        self, *, asgi: ASGI, settings: Settings, auth: Auth, provider: Provider, runs: Runs, watchers: Watchers
+        self,
+        *,
+        asgi: ASGI,
+        settings: Settings,
+        auth: Auth,
+        provider: Provider,
+        runs: Runs,
+        watchers: Watchers,
+        sockets: SocketsDoor,
     ) -> None:
-        self._asgi, self._watchers = asgi, watchers
+        self._asgi, self._watchers, self._sockets = asgi, watchers, sockets
         self.settings, self.auth, self.provider, self.runs = settings, auth, provider, runs
         self.stop: Callable[[], None] = lambda: None
         """Stop serving, as a signal would; for `serve` alone."""
@@ -107,10 +115,12 @@ class App:
         """Take no new runs; let those of this process end, for `runs.drain` seconds by themselves. Whoever follows a run of
         another replica may do so for as long, and is then let go, to go on there."""
         loop = asyncio.get_running_loop()
+        self._sockets.keeper.leave()
         until = loop.time() + self.settings.runs.drain
         await self.runs.drain(self.settings.runs.drain)
         await self._watchers.over(until - loop.time())
         self._watchers.let_go()
+        await self._sockets.keeper.let_go()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The ASGI entry. A listener is told from another by the address the client reached."""
@@ -210,7 +220,7 @@ async def build(
         )
         await sockets.open()
         stack.push_async_callback(sockets.close)
-        _background(stack, sockets.run())
+        _background(stack, sockets.keeper.run())
         front = Front(
             settings=settings,
             claims=Claims([*_chat_claims(), *siblings.claims(apps)], SYSTEMS),
@@ -232,6 +242,7 @@ async def build(
             provider=provider,
             runs=runs,
             watchers=watchers,
+            sockets=sockets,
         )
 
 

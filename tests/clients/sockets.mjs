@@ -65,7 +65,7 @@ const commands = {
     else transport.onClose();
   },
   // Takes nothing more from its connection.
-  stall: ({ page }) => pages.get(page).socket.io.engine.transport.ws._socket.pause(),
+  stall: ({ page }) => pages.get(page).socket.io.engine.transport.ws.pause(),
   close: ({ page }) => pages.get(page).socket.disconnect(),
   connect: ({ page }) => pages.get(page).socket.connect(),
   forget: ({ page }) => { pages.get(page)?.socket.disconnect(); pages.delete(page); },

@@ -170,6 +170,8 @@ class Wire(socketio.AsyncServer):  # type: ignore[misc]
             await super()._handle_eio_disconnect(socket, reason)
         finally:
             self._binary_packet.pop(socket, None)
+            if (found := self.eio.sockets.pop(socket, None)) is not None:
+                found.queue.put_nowait(None)  # whoever waits for a packet goes
             self._hooks.closed(socket)
 
     def sid_of(self, socket: str) -> str | None:
@@ -197,8 +199,6 @@ class Wire(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _end(self, socket: str, found: Any) -> None:
         await found.close(wait=False, abort=True, reason=self.reason.SERVER_DISCONNECT)
-        found.queue.put_nowait(None)  # whoever waits for a packet goes
-        self.eio.sockets.pop(socket, None)
 
 
 class Shared(socketio.AsyncRedisManager):  # type: ignore[misc]

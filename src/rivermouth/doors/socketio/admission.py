@@ -47,6 +47,10 @@ class Admission:
         token = _token_in(auth)
         if token is not None:
             caller.authorization = token if token[:7].lower() == "bearer " else f"Bearer {token}"
+        await self.check(caller)
+
+    async def check(self, caller: Caller) -> None:
+        """Whether it is still who it says. Raises: Unauthenticated, Unavailable."""
         await caller.principal(self._auth, self._system_of(caller))
 
     def _system_of(self, caller: Caller) -> str:

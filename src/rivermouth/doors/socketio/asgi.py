@@ -29,11 +29,14 @@ def whole(request: Request, scope: Scope, send: Send) -> Send:
 
 
 def accepting(scope: Scope, send: Send) -> Send:
-    """Sends the library's yes to a websocket with the cookie."""
+    """Sends the library's yes to a websocket with the cookie, and nothing to one that is gone."""
+    transport = getattr(getattr(scope["send"], "__self__", None), "transport", None)
 
     async def sending(message: Message) -> None:
         if message["type"] == "websocket.accept":
             message = {**message, "headers": [*message.get("headers", ()), *_cookie(scope)]}
+        elif transport is not None and transport.is_closing():
+            raise ConnectionError  # the library ends its writer; else each packet that waits would be a warning of asyncio's
         await send(message)
 
     return sending

@@ -35,7 +35,9 @@ class Caller:
         self.sid: str | None = None
         self.sends: set[Send] = set()
         """The server's own `send` of each request that is under way for it."""
-        self.gone = False
+        self.gone = self.parted = False
+        """Nobody is there any more; it has been told that the server leaves."""
+        self.checked = opened
         self.streams: dict[str, SocketStream] = {}
         self.rooms: dict[str, list[str]] = {}
         """By the conversation's id, as the caller knows it."""

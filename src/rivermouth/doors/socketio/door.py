@@ -29,6 +29,7 @@ from rivermouth.doors.socketio.admission import Admission
 from rivermouth.doors.socketio.asgi import accepting, given, refuse, whole
 from rivermouth.doors.socketio.caller import SYSTEMS, Caller
 from rivermouth.doors.socketio.events import Events, data_of
+from rivermouth.doors.socketio.keeping import Keeper
 from rivermouth.doors.socketio.outbox import Outbox
 from rivermouth.doors.socketio.rooms import Rooms
 from rivermouth.doors.socketio.session import SessionEvents
@@ -39,9 +40,6 @@ from rivermouth.settings import Settings
 logger = structlog.get_logger("rivermouth.sockets")
 
 PATHS = ("/socket.io/", "/socket.io")
-TICK = 1.0
-CONNECT_SECONDS = 20.0
-"""For which a transport may say nothing of who it is."""
 FLUSH_SECONDS = 10.0
 """For which a connection that is to close may take to be read to its end."""
 
@@ -69,6 +67,9 @@ class SocketsDoor:
         self._admission, self._on_change, self._rooms = admission, on_change, rooms
         self._events = Events(session, rooms)
         self.callers: dict[str, Caller] = {}
+        self.keeper = Keeper(
+            settings=settings, clock=clock, admission=admission, callers=self.callers, close=self._drop
+        )
         self._wire: Any = None
         self._module: Any = None
         self._loaded: asyncio.Task[Any] | None = None
@@ -202,7 +203,7 @@ class SocketsDoor:
     def opened(self, socket: str, outbox: Outbox, scope: Scope) -> None:
         """See `_wire.Hooks`."""
         caller = self.callers[socket] = Caller(socket, outbox, scope, self._clock.monotonic())
-        outbox.on_flood = lambda: self._abort(caller)
+        outbox.on_flood = lambda: self.keeper.abort(caller)
         if scope["type"] == "websocket":
             caller.sends.add(scope["send"])
         scope["rivermouth.socket"] = socket
@@ -250,29 +251,6 @@ class SocketsDoor:
         self._on_change(len(self.callers))
         for send in caller.sends:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, drop, send)
-
-    async def run(self) -> None:
-        """Look after all sockets until cancelled."""
-        while True:
-            await asyncio.sleep(min(TICK, self._settings.runs.send_timeout / 4))
-            now = self._clock.monotonic()
-            for caller in list(self.callers.values()):
-                self._look_at(caller, now)
-
-    def _look_at(self, caller: Caller, now: float) -> None:
-        if caller.taken != caller.outbox.taken or caller.outbox.empty():
-            caller.taken, caller.since = caller.outbox.taken, now
-        if now - caller.since > self._settings.runs.send_timeout:
-            self._abort(caller)
-        elif caller.sid is None and now - caller.opened > CONNECT_SECONDS:
-            self._drop(caller.socket)
-
-    def _abort(self, caller: Caller) -> None:
-        """Let go of one that does not read: its answers go on, and it may come back for them."""
-        logger.info("socket_dropped", waiting=caller.outbox.qsize(), bytes=caller.outbox.bytes)
-        self._drop(caller.socket)
-        for send in caller.sends:
-            drop(send)
 
     def _drop(self, socket: str) -> None:
         if self._wire is not None:
