@@ -24,6 +24,7 @@ from rivermouth.doors.pump import Watchers
 from rivermouth.doors.resolve import Claim, Claims
 from rivermouth.doors.socketio import SocketsDoor
 from rivermouth.doors.socketio.admission import Admission
+from rivermouth.doors.socketio.neighbours import Neighbours
 from rivermouth.doors.socketio.rooms import Rooms
 from rivermouth.doors.socketio.session import SessionEvents
 from rivermouth.doors.streaming import Streaming
@@ -141,6 +142,7 @@ async def build(
     opener: Opener | None = None,
     metrics: Metrics | None = None,
     toolbox: Toolbox | None = None,
+    neighbours: Neighbours | None = None,
 ) -> AsyncIterator[App]:
     """Open everything in the order it depends on, give out the app, and close in the opposite order.
 
@@ -217,6 +219,7 @@ async def build(
             ),
             rooms=rooms,
             on_change=metrics.sockets.set,
+            neighbours=neighbours,
         )
         await sockets.open()
         stack.push_async_callback(sockets.close)

@@ -107,20 +107,21 @@ def test_who_has_all_tokens_but_not_the_end_is_given_the_end_alone(world: World,
     assert len(page.all("chat_token")) == 2
 
 
-def test_a_socket_leaves_nothing_behind(world: World):
-    door = world.server.app._sockets
-    with inside(world.url) as raw:
-        raw.emit("chat_stream", {"message": world.model.question("a")})
-        raw.until("chat_complete")
-        raw.emit("join", {"chatInstanceId": "ci_1"})
-        raw.until("joined")
-    polling = Polling(world.http)
-    polling.post("40")
-    polling.post("41")
-    polling.post("1")
+def test_a_socket_leaves_nothing_behind(serving: Serving):
+    with serving() as world:
+        door = world.server.app._sockets
+        with inside(world.url) as raw:
+            raw.emit("chat_stream", {"message": world.model.question("a")})
+            raw.until("chat_complete")
+            raw.emit("join", {"chatInstanceId": "ci_1"})
+            raw.until("joined")
+        polling = Polling(world.http)
+        polling.post("40")
+        polling.post("41")
+        polling.post("1")
+        left = [door.callers, door._wire.eio.sockets, door._wire.environ, door._wire.manager.rooms]
+        empty = eventually(lambda: not any(left))
+        meters = world.http.get("/metrics").text
 
-    assert eventually(lambda: not door.callers)
-    assert eventually(lambda: not door._wire.eio.sockets)
-    assert eventually(lambda: not door._wire.environ)
-    assert eventually(lambda: not door._wire.manager.rooms)
-    assert "rivermouth_sockets 0.0" in world.http.get("/metrics").text
+    assert empty, left
+    assert "rivermouth_sockets 0.0" in meters

@@ -29,6 +29,7 @@ from rivermouth.cli.failures import exit_code
 from rivermouth.cli.model import provider_name
 from rivermouth.cli.settling import settle
 from rivermouth.doors.protocol import BoundedProtocol
+from rivermouth.doors.socketio.neighbours import Neighbours
 from rivermouth.listeners import inherited
 from rivermouth.providers import embedded
 from rivermouth.providers._lending import Loan
@@ -113,7 +114,8 @@ class Worker:
         seats = [inherited(fds, self._settings) for fds in self._task.seats]
         own = seats.pop(self._task.seat)
         meters = metrics.Metrics(Path(self._task.folder))
-        async with build(self._settings, opener=self._opener(), metrics=meters) as app:
+        near = Neighbours(Path(self._task.folder), self._task.number)
+        async with build(self._settings, opener=self._opener(), metrics=meters, neighbours=near) as app:
             make = partial(self._server, others=[sock for seat in seats for sock in seat.sockets])
             await serve_on(own, app, self._say_ready, make)
 

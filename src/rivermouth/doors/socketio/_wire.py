@@ -71,7 +71,13 @@ class Quiet:
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
-    """Engine.IO with bounded queues."""
+    """Engine.IO with bounded queues, and ids that begin with the `number` of this process, where it is one of several."""
+
+    number: int | None = None
+
+    def generate_id(self) -> str:
+        made: str = super().generate_id()
+        return made if self.number is None else f"{self.number}.{made}"
 
     def create_queue(self, *_: Any, **__: Any) -> Outbox:
         return Outbox()
@@ -80,7 +86,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 class Wire(socketio.AsyncServer):  # type: ignore[misc]
     """Socket.IO with one namespace, `/`, and `Hooks` for what happens in it."""
 
-    def __init__(self, hooks: Hooks, manager: Any, *, ping: tuple[float, float], message_bytes: int) -> None:
+    def __init__(
+        self, hooks: Hooks, manager: Any, *, ping: tuple[float, float], message_bytes: int, number: int | None
+    ) -> None:
         quiet = Quiet()
         super().__init__(
             client_manager=manager,
@@ -92,7 +100,9 @@ class Wire(socketio.AsyncServer):  # type: ignore[misc]
             max_http_buffer_size=message_bytes,
             http_compression=False,
             cors_allowed_origins=[],
+            allow_upgrades=number is None,  # a websocket may come to another process, and cannot be handed on
         )
+        self.eio.number = number
         self._hooks = hooks
         self.manager.initialize()
         self.manager_initialized = True

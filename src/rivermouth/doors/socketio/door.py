@@ -30,6 +30,7 @@ from rivermouth.doors.socketio.asgi import accepting, given, refuse, whole
 from rivermouth.doors.socketio.caller import SYSTEMS, Caller
 from rivermouth.doors.socketio.events import Events, data_of
 from rivermouth.doors.socketio.keeping import Keeper
+from rivermouth.doors.socketio.neighbours import Neighbours
 from rivermouth.doors.socketio.outbox import Outbox
 from rivermouth.doors.socketio.rooms import Rooms
 from rivermouth.doors.socketio.session import SessionEvents
@@ -62,7 +63,9 @@ class SocketsDoor:
         session: SessionEvents,
         rooms: Rooms,
         on_change: Callable[[int], None],
+        neighbours: Neighbours | None = None,
     ) -> None:
+        self._neighbours = neighbours
         self._settings, self._clock, self._auth = settings, clock, auth
         self._admission, self._on_change, self._rooms = admission, on_change, rooms
         self._events = Events(session, rooms)
@@ -82,8 +85,12 @@ class SocketsDoor:
             if request.method not in ("GET", "POST"):
                 raise MethodNotAllowed(f"{request.method} is not for {request.path}", allow=("GET", "POST"))
             body = await read_body(receive, request.headers, self._settings.sockets.message_bytes)
-            wire = await self._ready()
-            await self._pass_on(wire, request, system, body, receive, send)
+            owner = self._neighbours.owner_of(request.query.get("sid", "")) if self._neighbours is not None else None
+            if self._neighbours is not None and owner is not None:
+                told, headers = await self._neighbours.hand_on(owner, request, system, body, receive)
+                await answer(request, send, told, headers)
+            else:
+                await self._pass_on(await self._ready(), request, system, body, receive, send)
         except Disconnected:
             request.seen.status = 499
         except RivermouthError as error:
@@ -179,7 +186,9 @@ class SocketsDoor:
         return {**request.scope, **more}
 
     async def open(self) -> None:
-        """Make ready at once, where other replicas are to be told what is said here."""
+        """Make ready at once, where other replicas are to be told what is said here; take what neighbours hand on."""
+        if self._neighbours is not None:
+            await self._neighbours.open(self.poll)
         if self._settings.redis_url is not None:
             await self._ready()
 
@@ -196,8 +205,9 @@ class SocketsDoor:
         self._module = await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, name)
         limits = self._settings.sockets
         ping = (limits.ping_interval, limits.ping_timeout)
+        number = None if self._neighbours is None else self._neighbours.number
         manager = self._module.manager_of(self._settings)
-        self._wire = self._module.Wire(self, manager, ping=ping, message_bytes=limits.message_bytes)
+        self._wire = self._module.Wire(self, manager, ping=ping, message_bytes=limits.message_bytes, number=number)
         self._rooms.wire = self._wire
 
     def opened(self, socket: str, outbox: Outbox, scope: Scope) -> None:
@@ -258,6 +268,8 @@ class SocketsDoor:
 
     async def close(self) -> None:
         """End what the libraries have going on."""
+        if self._neighbours is not None:
+            await self._neighbours.close()
         if self._loaded is not None:
             with suppress(asyncio.CancelledError):
                 await self._loaded
