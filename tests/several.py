@@ -179,6 +179,11 @@ def is_running(pid: int) -> bool:
     return False
 
 
+def holds_open(pid: int, path: Path) -> bool:
+    """Whether that process has that file open."""
+    return str(path) in _descriptors(pid)
+
+
 def _descriptors(pid: int) -> set[str]:
     with suppress(OSError):
         return {_link(str(entry)) for entry in Path(f"/proc/{pid}/fd").iterdir()}
@@ -218,6 +223,7 @@ __all__ = [
     "children",
     "events",
     "eventually",
+    "holds_open",
     "is_running",
     "serving",
     "text",
