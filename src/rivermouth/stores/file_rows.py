@@ -41,7 +41,7 @@ class FileRows(Protocol):
         """Delete what is left of a withdrawn file."""
 
     async def unfinished_files(self, limit: int = 1000) -> list[File]:
-        """Everybody's whose indexing has not ended, oldest first."""
+        """Those whose indexing has not ended: the oldest of each owner, oldest first, then everybody's second, and so on."""
 
     async def known_files(self, ids: Sequence[str]) -> set[str]:
         """Which of these ids are files, whoever's."""

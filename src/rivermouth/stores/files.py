@@ -29,7 +29,8 @@ _KNOWN = select(files.c.id).where(files.c.id.in_(bindparam("ids", expanding=True
 _SAME = select(files).where(files.c.owner == bindparam("of"), files.c.checksum == bindparam("sum")).with_for_update()
 _HELD = select(func.count(), func.coalesce(func.sum(files.c.size), 0)).where(files.c.owner == bindparam("of"))
 _OPEN = files.c.status.in_(UNFINISHED)
-_WAITING = select(files).where(_OPEN).order_by(files.c.created, files.c.id).limit(bindparam("most"))
+_TURN = func.row_number().over(partition_by=files.c.owner, order_by=(files.c.created, files.c.id))
+_WAITING = select(files).where(_OPEN).order_by(_TURN, files.c.created, files.c.id).limit(bindparam("most"))
 _BEGIN = select(files).where(_HERE, _OPEN).with_for_update()
 _CHANGE = update(files).where(_HERE, _OPEN)
 _AGAIN = update(files).where(_HERE)
@@ -139,7 +140,7 @@ def erase(connection: Connection, id: str) -> None:
 
 
 def unfinished(connection: Connection, limit: int) -> list[File]:
-    """Oldest first."""
+    """See `FileRows.unfinished_files`."""
     return [_file(row) for row in connection.execute(_WAITING, {"most": limit})]
 
 

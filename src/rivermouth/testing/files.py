@@ -120,6 +120,19 @@ async def a_file_is_indexed_to_its_end(rows: Rows) -> None:
     assert await rows.begin_file("f9") is None
 
 
+async def whoever_gives_much_holds_up_nobody(rows: Rows) -> None:
+    """The first of everybody's files come before anybody's second."""
+    for number in range(5):
+        await rows.add_file(file(f"f{number}", created=float(number)))
+    await rows.add_file(file("b1", owner="ben", created=10.0))
+    await rows.add_file(file("b2", owner="ben", created=11.0))
+    await rows.add_file(file("c1", owner="cy", created=12.0))
+    waiting = [one.id for one in await rows.unfinished_files()]
+
+    assert waiting == ["f0", "b1", "c1", "f1", "b2", "f2", "f3", "f4"]
+    assert [one.id for one in await rows.unfinished_files(2)] == waiting[:2]
+
+
 async def a_deleted_file_is_gone_from_everywhere(rows: Rows) -> None:
     """Also in the middle of its indexing, and once where several delete it."""
     await rows.add_file(file("f1"))
@@ -191,6 +204,7 @@ CHECKS: tuple[Check, ...] = (
     an_owner_has_no_more_files_than_there_is_room_for,
     one_caller_never_reaches_anothers_file,
     a_file_is_indexed_to_its_end,
+    whoever_gives_much_holds_up_nobody,
     a_deleted_file_is_gone_from_everywhere,
     a_withdrawn_file_is_there_for_nobody,
     collections_hold_files_in_their_order,
