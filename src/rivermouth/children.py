@@ -45,15 +45,21 @@ async def spawn(
 
 
 async def end(child: asyncio.subprocess.Process) -> None:
-    """Kill it, unless it has ended, and let go of it."""
-    try:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
-    finally:
-        # asyncio's own closes it a moment later, which is too late where the loop ends, or whoever waits here is cancelled.
-        child._transport.close()  # type: ignore[attr-defined]
+    """Kill it, unless it has ended, and let go of it. Cancelled, it has ended all the same: a killed one takes a moment, and
+    one that nobody waits for outlives the loop."""
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+    waiting, cancelled = asyncio.ensure_future(child.wait()), False
+    while not waiting.done():
+        try:
+            await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            cancelled = True
+    # asyncio's own closes it a moment later, which is too late where the loop ends.
+    child._transport.close()  # type: ignore[attr-defined]
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 def bind_self(*, memory_bytes: int, seconds: float) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rivermouth.clock import SystemClock
-from rivermouth.documents import File, Vectors
+from rivermouth.documents import File, Room, Vectors
 from rivermouth.engine.indexing import BUG, LOST, Indexer, held
 from rivermouth.engine.intake import LEFT_BEHIND, Intake
 from rivermouth.errors import NotFound, ProviderUnreachable, TooLarge, Unavailable, UnsupportedMedia
@@ -276,7 +276,7 @@ def test_what_is_not_kept_is_gone(tmp_path: Path) -> None:
 
 def test_a_database_that_is_away_keeps_no_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(world: World) -> list[Path]:
-        async def away(_: File) -> File:
+        async def away(_: File, __: Room | None) -> File:
             raise Unavailable("away")
 
         monkeypatch.setattr(world.rows, "add_file", away)
