@@ -30,6 +30,7 @@ from rivermouth.doors.socketio.session import SessionEvents
 from rivermouth.doors.streaming import Streaming
 from rivermouth.doors.streams import StreamsDoor
 from rivermouth.doors.visitors import VisitorsDoor
+from rivermouth.doors.voice import VoiceDoor
 from rivermouth.doors.webui import WebUi
 from rivermouth.engine.auth import Auth
 from rivermouth.engine.indexing import indexer_of
@@ -164,6 +165,7 @@ async def build(
         stack.push_async_callback(log.close)
         secret = await signing_secret(settings, rows)
         embedder = await embedder_of(settings, clock, stack)
+        transcriber = await transcriber_of(settings, clock, stack)
         library = Library(rows, settings.search, embedder, settings.embeddings.memory_mb * 2**20)
         auth = Auth(rows, clock, settings.auth, secret)
         toolbox = toolbox or await open_toolbox(settings, clock)
@@ -209,6 +211,7 @@ async def build(
         streaming = Streaming(watchers, clock)
         following = Following(runs=runs, streaming=streaming)
         asking = Asking(limiter=limiter, runs=runs)
+        chat = ChatDoor(settings=settings, auth=auth, asking=asking, runs=runs, streaming=streaming)
         sockets = SocketsDoor(
             settings=settings,
             clock=clock,
@@ -224,16 +227,19 @@ async def build(
         await sockets.open()
         stack.push_async_callback(sockets.close)
         _background(stack, sockets.keeper.run())
+        spoken = None if transcriber is None else settings.limits.voice_seconds
+        visitors_door = VisitorsDoor(settings=settings, auth=auth, visitors=visitors, voice_seconds=spoken)
         front = Front(
             settings=settings,
             claims=Claims([*_chat_claims(), *siblings.claims(apps)], SYSTEMS),
-            chat=ChatDoor(settings=settings, auth=auth, asking=asking, runs=runs, streaming=streaming),
+            chat=chat,
+            voice=VoiceDoor(settings=settings, chat=chat, limiter=limiter, runs=runs, transcriber=transcriber),
             streams=StreamsDoor(auth=auth, runs=runs, following=following, tickets=Tickets(secret, clock)),
             conversations=ConversationsDoor(auth=auth, rows=rows, runs=runs, following=following),
             sockets=sockets,
             siblings=apps,
             own=Starlette(routes=[*ops.routes(checks, metrics, page=pointer), *docs.routes(apps)]),
-            page=None if page is None else (page, VisitorsDoor(settings=settings, auth=auth, visitors=visitors)),
+            page=None if page is None else (page, visitors_door),
             peek=auth.peek,
             clock=clock,
             metrics=metrics,

@@ -5,13 +5,17 @@ A child is a module of this package that bounds itself (`bind_self`) before it l
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import resource
+import signal
 import sys
 from typing import IO
 
 PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 """What of the environment a child gets: no secret may be where a stranger's bytes are read."""
+PR_SET_PDEATHSIG = 1
+"""Linux's, for `prctl`."""
 Stream = int | IO[bytes]
 NOTHING, PIPE = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
 
@@ -63,10 +67,9 @@ async def end(child: asyncio.subprocess.Process) -> None:
 
 
 def bind_self(*, memory_bytes: int, seconds: float) -> None:
-    """From here on this process can take no more than that of memory and processor time, and write to no file.
-
-    What it inherited open it may write to: a pipe.
-    """
+    """From here on this process can take no more than that of memory and processor time, and write to no file but the pipes
+    that it has; and it ends with whoever started it, however that ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for what, most in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, max(1, int(seconds))),

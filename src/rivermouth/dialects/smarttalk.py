@@ -33,6 +33,8 @@ from rivermouth.framing import Frame
 from rivermouth.messages import ChatRequest, Reply, with_more
 
 ROUTES: tuple[Route, ...] = (Route("/api/chat", ("jwt",), required=False),)
+VOICE = Route("/api/chat/voice", ("jwt",), required=False)
+"""A form with a recording instead of a message."""
 IDS: bool = False
 ABORTS: bool = False
 HISTORY: str = "/api/chat/history/{id}"
@@ -61,6 +63,21 @@ def parse(request: Incoming, limits: Limits) -> ChatRequest:
         search=_request.flag(body, "searchFiles") or False,
         steps=True,
         options={**told, **_reasoning(request.query), "chat_model": model},
+    )
+
+
+def parse_voice(fields: Mapping[str, str], query: Mapping[str, str]) -> ChatRequest:
+    """The same of a form's fields; what is said is in its recording. Raises: BadRequest."""
+    instance, model = _request.required_name(fields, "chatInstanceId"), _request.required_name(fields, "chatModelId")
+    stream, asked = _request.query_flag(fields, "stream"), _request.query_flag(query, "stream")
+    return ChatRequest(
+        message="",
+        stream=(asked or False) if stream is None else stream,
+        conversation=instance,
+        agent=model,
+        search=_request.query_flag(fields, "searchFiles") or False,
+        steps=True,
+        options={**view(query), **view(fields), "chat_model": model},
     )
 
 

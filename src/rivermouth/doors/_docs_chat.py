@@ -142,7 +142,7 @@ def paths(name: str, dialect: Dialect, *, message_chars: int) -> dict[str, dict[
 
 def _operation(name: str, dialect: Dialect, route: Route, message_chars: int) -> dict[str, Any]:
     content = _answers(name, dialect, route)
-    told = {"description": "The answer, as it comes or whole.", "headers": _headers(dialect), "content": content}
+    told = {"description": "The answer, as it comes or whole.", "headers": answer_headers(dialect), "content": content}
     mode = {1: "stream" if "text/event-stream" in content else "JSON", 2: "stream or JSON"}[len(content)]
     return {
         "tags": [name],
@@ -176,8 +176,9 @@ def _parameters(name: str, *, streams: bool) -> list[dict[str, Any]]:
     return [*query, *HEADERS, *([LAST_EVENT] if streams else ())]
 
 
-def _headers(dialect: Dialect) -> dict[str, Any]:
-    names = ("Stream-Id", "Content-Location", *dialect.headers(_sample("", {})[0]))
+def answer_headers(dialect: Dialect) -> dict[str, Any]:
+    """Those of every answer."""
+    names = ("Stream-Id", "Content-Location", *dialect.headers(sample("", {})[0]))
     return {name: {"schema": {"type": "string"}} for name in names if name != "Connection"}
 
 
@@ -187,11 +188,11 @@ def _answers(name: str, dialect: Dialect, route: Route) -> dict[str, Any]:
     for stream in (True, False):
         body = msgspec.json.encode(_example(name) | {"stream": stream})
         chat = dialect.parse(Incoming(path=route.path, body=body), Limits())
-        started, sample = _sample(name, chat.options)
+        started, events = sample(name, chat.options)
         if chat.stream:
-            content |= events_content(_events(dialect, started, sample))
+            content |= events_content(events_of(dialect, started, events))
         else:
-            whole = msgspec.json.decode(dialect.whole(fold(sample)).body)
+            whole = msgspec.json.decode(dialect.whole(fold(events)).body)
             content |= json_content(_whole_shape(whole), whole)
     return content
 
@@ -200,13 +201,15 @@ def _whole_shape(whole: dict[str, Any]) -> dict[str, Any]:
     return shape(whole) if isinstance(whole, dict) else {}
 
 
-def _events(dialect: Dialect, started: RunStarted, sample: list[Event]) -> str:
+def events_of(dialect: Dialect, started: RunStarted, events: list[Event]) -> str:
+    """What a stream of it is."""
     encoder = dialect.Encoder(started.options)
-    blocks = [(number, encoder.encode(event)) for number, event in enumerate(sample, 1)]
+    blocks = [(number, encoder.encode(event)) for number, event in enumerate(events, 1)]
     return b"".join(sse_block(frames, number if dialect.IDS else None) for number, frames in blocks if frames).decode()
 
 
-def _sample(name: str, options: dict[str, Any]) -> tuple[RunStarted, list[Event]]:
+def sample(name: str, options: dict[str, Any]) -> tuple[RunStarted, list[Event]]:
+    """A run, for examples."""
     started = RunStarted(
         at=AT,
         run=RUN,

@@ -15,6 +15,8 @@ from rivermouth.errors import (
     NoModel,
     NoRoom,
     NotFound,
+    NothingHeard,
+    NoTranscriber,
     ProviderSilent,
     ProviderUnreachable,
     RivermouthError,
@@ -43,6 +45,8 @@ SAMPLES: dict[type[RivermouthError], tuple[RivermouthError, ...]] = {
     TooMany: (TooMany("Too many requests: 5 per minute are allowed; try again in 12 s", retry_after=12, limit=5),),
     ProviderUnreachable: (ProviderUnreachable("the model's server cannot be reached"),),
     ProviderSilent: (ProviderSilent("the model's server does not answer"),),
+    NothingHeard: (NothingHeard("no words could be made out in the recording"),),
+    NoTranscriber: (NoTranscriber("nothing on this server understands speech"),),
     NoModel: (NoModel("no model is configured"),),
     Unavailable: (Unavailable("the server is shutting down", retry_after=1),),
 }

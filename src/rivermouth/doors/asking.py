@@ -6,6 +6,7 @@ from typing import NamedTuple
 from rivermouth.dialects import Dialect
 from rivermouth.engine.auth import Principal
 from rivermouth.engine.grace import Grace
+from rivermouth.engine.hearing import Spoken
 from rivermouth.engine.limits import Limiter
 from rivermouth.engine.once import Once, Place
 from rivermouth.engine.runs import Runs
@@ -24,6 +25,8 @@ class Question(NamedTuple):
     grace: Grace
     once: Once | None
     extra: list[tuple[bytes, bytes]]
+    spoken: Spoken | None = None
+    """What is asked, in place of the request's message; counted already."""
 
 
 class Asking:
@@ -58,6 +61,8 @@ class Asking:
 
     async def _admit(self, question: Question) -> None:
         self._runs.raise_if_closed()  # before it is counted: the same request will come again, perhaps to another replica
+        if question.spoken is not None:
+            return
         chat = question.chat
         await self._limiter.admit(question.name, "stream" if chat.stream else "chat", question.principal, chat.cost)
 
@@ -69,5 +74,6 @@ class Asking:
             name_conversation=question.dialect.conversation_id,
             grace=question.grace,
             place=place,
+            spoken=question.spoken,
         )
         return run.log

@@ -5,7 +5,8 @@ The route never reads the model; it is the first of the run's watchers.
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -48,32 +49,30 @@ class ChatDoor:
     ) -> None:
         """Answer one chat request. request.body is read already; path: without the system's prefix."""
         request.seen.dialect, request.seen.kind = name, "chat"
-        try:
-            question = await self._understand(request, dialect, name, path)
-            log, begun = await self._asking.answering(question)
-            request.seen.run = log.run
-            if question.chat.stream:
-                after = 0 if begun else last_event_id(request) or 0
-                await self._stream(request, question, log, after, receive, send)
-            else:
-                await self._whole(request, question, log, receive, send)
-        except Disconnected:
-            request.seen.status = 499
-        except RivermouthError as error:
-            await answer(request, send, dialect.failure(error, path))
-        except Exception:
-            logger.exception("chat_broke", path=request.path)
-            await answer(request, send, dialect.failure(Internal("something went wrong on our side"), path))
+        async with telling(request, dialect, path, send):
+            await self.answer(request, await self._understand(request, dialect, name, path), receive, send)
+
+    async def answer(self, request: Request, question: Question, receive: Receive, send: Send) -> None:
+        """Answer a question, as a stream or whole. Raises: what `Asking.answering` raises; Disconnected; of an answer that
+        failed before its status was out, why."""
+        log, begun = await self._asking.answering(question)
+        request.seen.run = log.run
+        if question.chat.stream:
+            after = 0 if begun else last_event_id(request) or 0
+            await self._stream(request, question, log, after, receive, send)
+        else:
+            await self._whole(request, question, log, receive, send)
 
     async def _understand(self, request: Request, dialect: Dialect, name: str, path: str) -> Question:
         route = route_of(dialect, request.method, path)
-        principal, extra = await self._who(request, name, route)
+        principal, extra = await self.who(request, name, route)
         incoming = Incoming(path=path, query=request.query, headers=request.headers, body=request.body)
         chat = dialect.parse(incoming, self._limits)
         once = once_of(request.headers.get("idempotency-key"), request.body, "Idempotency-Key")
-        return Question(dialect, name, principal, chat, self._grace(request), once, extra)
+        return Question(dialect, name, principal, chat, self.grace(request), once, extra)
 
-    async def _who(self, request: Request, name: str, route: Route) -> tuple[Principal, list[tuple[bytes, bytes]]]:
+    async def who(self, request: Request, name: str, route: Route) -> tuple[Principal, list[tuple[bytes, bytes]]]:
+        """Who asks, and headers for the answer. Raises: Unauthenticated."""
         extra: list[tuple[bytes, bytes]] = []
         if request.authorization is None and not route.required:
             principal = self._auth.anonymous(name, request.address, request.cookie)
@@ -84,7 +83,8 @@ class ChatDoor:
         request.seen.principal = principal.id
         return principal, extra
 
-    def _grace(self, request: Request) -> Grace:
+    def grace(self, request: Request) -> Grace:
+        """What becomes of its run when nobody listens any more. Raises: BadRequest."""
         return grace_of(request.headers.get("x-on-disconnect", self._settings.runs.on_disconnect), "X-On-Disconnect")
 
     async def _stream(
@@ -93,8 +93,9 @@ class ChatDoor:
         dialect = question.dialect
         view = View(dialect, question.name, question.chat.options, ids=wants_ids(dialect, request), after=after)
         with self._runs.watching(log):
-            await self._status_is_known(log)
-            refuse_if_over(log)
+            if not log.started.awaits_transcript:  # else the status is out before the question is known
+                await self._status_is_known(log)
+                refuse_if_over(log)
             if is_at_the_end(log, view):
                 await answer(request, send, NOTHING, question.extra)
                 return
@@ -122,6 +123,20 @@ class ChatDoor:
         whole = question.dialect.whole(reply)
         headers = {**resource_headers(reply.started), **whole.headers}
         await answer(request, send, Answer(whole.status, headers, whole.body), question.extra)
+
+
+@asynccontextmanager
+async def telling(request: Request, dialect: Dialect, path: str, send: Send) -> AsyncIterator[None]:
+    """Whatever is raised inside is told in the dialect's shape."""
+    try:
+        yield
+    except Disconnected:
+        request.seen.status = 499
+    except RivermouthError as error:
+        await answer(request, send, dialect.failure(error, path))
+    except Exception:
+        logger.exception("chat_broke", path=request.path)
+        await answer(request, send, dialect.failure(Internal("something went wrong on our side"), path))
 
 
 async def _ended_or_gone(log: RunLog, receive: Receive) -> None:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 import rivermouth
 from rivermouth import dialects
-from rivermouth.doors import _docs_chat, _docs_own, _docs_siblings
+from rivermouth.doors import _docs_chat, _docs_own, _docs_siblings, _docs_voice
 from rivermouth.doors.http import JSON, to_json
 
 ABOUT = (
@@ -34,6 +34,7 @@ def openapi(apps: Mapping[str, FastAPI], names: Iterable[str]) -> dict[str, Any]
     schemas: dict[str, Any] = {}
     for name in names:
         chat = _docs_chat.paths(name, dialects.load(name), message_chars=_message_chars(apps))
+        chat |= _docs_voice.paths() if name == _docs_voice.NAME else {}
         siblings, found = _docs_siblings.described(name, apps[name]) if name in apps else ({}, {})
         schemas |= found
         for path, operations in [*chat.items(), *siblings.items()]:

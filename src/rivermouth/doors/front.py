@@ -1,6 +1,7 @@
 """The front door: every request comes in here, is measured, and is handed to the one who is meant."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -29,12 +30,17 @@ from rivermouth.doors.socketio.asgi import refuse
 from rivermouth.doors.streams import StreamsDoor
 from rivermouth.doors.unread import CLOSE, DISCARD_BYTES, DISCARD_SECONDS, Unread
 from rivermouth.doors.visitors import ROOT, VisitorsDoor
+from rivermouth.doors.voice import VoiceDoor
 from rivermouth.doors.webui import WebUi
 from rivermouth.errors import Internal, NotFound, TooLarge
 from rivermouth.metrics import Metrics
 from rivermouth.settings import Settings
 
 logger = structlog.get_logger("rivermouth.front")
+
+
+Serve = Callable[[Request, Receive, Send], Coroutine[Any, Any, None]]
+SPOKEN_TO = "smarttalk"
 
 
 class Front:
@@ -48,6 +54,7 @@ class Front:
         chat: ChatDoor,
         streams: StreamsDoor,
         conversations: ConversationsDoor,
+        voice: VoiceDoor,
         sockets: SocketsDoor,
         siblings: Mapping[str, Any],
         own: Any,
@@ -58,7 +65,7 @@ class Front:
     ) -> None:
         self._settings, self._claims, self._chat = settings, claims, chat
         self._streams, self._conversations, self._sockets = streams, conversations, sockets
-        self._siblings, self._own, self._peek = siblings, own, peek
+        self._siblings, self._own, self._peek, self._voice = siblings, own, peek, voice
         self._page, self._clock, self._metrics = page, clock, metrics
         self._own_paths = frozenset(route.path for route in own.routes)
         self._dialects = {name: dialects.load(name) for name in dialects.names()}
@@ -106,6 +113,8 @@ class Front:
             await self._sockets.poll(request, prefix or request.pinned, receive, send)
         elif is_for_a_conversation(path):
             await self._conversations.serve(request, prefix or request.pinned, path, receive, send)
+        elif path == self._voice.path and (prefix or request.pinned or SPOKEN_TO) == SPOKEN_TO:
+            await self._arriving(request, receive, send, self._voice.serve)
         else:
             await self._for_a_system(request, receive, send)
 
@@ -114,7 +123,8 @@ class Front:
             # Nobody is told by a body of this kind, so it need not be read to know who is meant.
             system, path = self._meant(request)
             if request.method == "POST" and (system, path) in UPLOADS:
-                await self._for_an_upload(request, "knowbase", path, receive, send)
+                request.seen.dialect = system
+                await self._arriving(request, receive, send, partial(self._for_an_upload, path=path))
                 return
         too_large: TooLarge | None = None
         try:
@@ -145,12 +155,14 @@ class Front:
         request.scope.setdefault("state", {})["request"] = request
         await self._pass_on(self._siblings[system], request, path, receive or _replay(request.body), send)
 
-    async def _for_an_upload(self, request: Request, system: str, path: str, receive: Receive, send: Send) -> None:
-        """Its endpoint reads the body, or answers without: then what remains is thrown away, as far as that goes."""
-        request.seen.dialect = system
+    async def _for_an_upload(self, request: Request, receive: Receive, send: Send, *, path: str) -> None:
+        await self._for_a_sibling(request, "knowbase", path, send, receive)
+
+    async def _arriving(self, request: Request, receive: Receive, send: Send, serve: Serve) -> None:
+        """Whoever serves it reads the body, or answers without: then what remains is thrown away, as far as that goes."""
         left = Unread(request, receive)
         try:
-            await self._for_a_sibling(request, system, path, left.before(send), left)
+            await serve(request, left, left.before(send))
         except Disconnected:
             request.seen.status = 499
 

@@ -1,29 +1,42 @@
-"""A form with one file in it (`multipart/form-data`, RFC 7578), handed on as it comes: it is never in memory as a whole."""
+"""A form with one file in it (`multipart/form-data`, RFC 7578), handed on as it comes: all of it is never in memory."""
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from rivermouth.doors.http import Disconnected, Receive
-from rivermouth.engine.intake import Incoming
+from rivermouth.engine.intake import Arriving
 from rivermouth.errors import BadRequest, TooLarge, UnsupportedMedia
 
 AROUND = 64 * 1024
 """Bytes that a body may have beside the file."""
 PARTS = 20
-FIELD = b"file"
 _EXTENDED = re.compile(rb";\s*filename\*=(utf-8|iso-8859-1)'[^']*'([!-~]+)", re.IGNORECASE)
 
 
-class Form:
-    """What the parser has found so far: the name of the file, and pieces of it that nobody has taken yet."""
+class Received(NamedTuple):
+    """A form whose file was handed on. filename: as it was given. fields: the others; the last of a name counts."""
 
-    def __init__(self, boundary: bytes) -> None:
+    filename: str
+    fields: dict[str, str]
+
+
+class Form:
+    """What the parser has found so far: the name of the file, pieces of it that nobody has taken yet, the other fields.
+
+    field: the name of the file's.
+    """
+
+    def __init__(self, boundary: bytes, field: str) -> None:
+        self._field = field
         self.filename: str | None = None
+        self.fields: dict[str, bytes] = {}
         self.whole = False
+        self._other = ""
         self._pieces = list[bytes]()
         self._header, self._value = b"", b""
         self._disposition = b""
@@ -47,7 +60,9 @@ class Form:
         try:
             self._parser.write(data)
         except MultipartParseError:
-            raise BadRequest("the body is no multipart/form-data: it cannot be taken apart", field="file") from None
+            raise BadRequest(
+                "the body is no multipart/form-data: it cannot be taken apart", field=self._field
+            ) from None
         found, self._pieces = b"".join(self._pieces), []
         return found
 
@@ -55,7 +70,7 @@ class Form:
         self._parts += 1
         self._disposition, self._in_file = b"", False
         if self._parts > PARTS:
-            raise BadRequest(f"the form has more than {PARTS} fields", field="file")
+            raise BadRequest(f"the form has more than {PARTS} fields", field=self._field)
 
     def _begin_header(self) -> None:
         self._header, self._value = b"", b""
@@ -72,28 +87,34 @@ class Form:
 
     def _decide(self) -> None:
         _, options = parse_options_header(self._disposition)
-        if options.get(b"name") != FIELD:
+        name = options.get(b"name", b"").decode("utf-8", "replace")
+        if name != self._field:
+            self._other, self.fields[name] = name, b""
             return
         if self.filename is not None:
-            raise BadRequest("there are two files in the form; give one at a time", field="file")
+            raise BadRequest("there are two files in the form; give one at a time", field=self._field)
         self._in_file = True
         self.filename = options.get(b"filename", b"").decode("utf-8", "replace") or _extended(self._disposition)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._in_file:
             self._pieces.append(data[start:end])
+        else:
+            self.fields[self._other] += data[start:end]  # of which all together are bounded
 
     def _end(self) -> None:
         self.whole = True
 
 
-async def receive_file(receive: Receive, headers: Mapping[str, str], into: Incoming, most: int) -> str:
-    """Read the form to its end; the file goes `into`, and its name is returned, as it was given.
+async def receive_form(
+    receive: Receive, headers: Mapping[str, str], into: Arriving, most: int, field: str = "file"
+) -> Received:
+    """Read the form to its end; the file in its `field` goes `into`.
 
     Raises: BadRequest, UnsupportedMedia, TooLarge past `most` bytes (before reading, where the length is declared),
     Disconnected.
     """
-    form = Form(_boundary(headers))
+    form = Form(_boundary(headers, field), field)
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most + AROUND:
         raise TooLarge(f"the file is larger than the limit of {most} bytes")
@@ -109,7 +130,11 @@ async def receive_file(receive: Receive, headers: Mapping[str, str], into: Incom
             raise TooLarge(f"the form has more than {AROUND} bytes beside the file")
         if found:
             await into.write(found)
-    return _name(form)
+    if form.filename is None:
+        raise BadRequest(f"{field}: the form has no such field", field=field, value_type="missing")
+    if not form.whole:
+        raise BadRequest("the form ends in the middle", field=field)
+    return Received(form.filename, {name: value.decode("utf-8", "replace") for name, value in form.fields.items()})
 
 
 def _extended(disposition: bytes) -> str:
@@ -119,20 +144,14 @@ def _extended(disposition: bytes) -> str:
     return unquote(found[2].decode("ascii"), found[1].decode("ascii"), "replace") if found else ""
 
 
-def _name(form: Form) -> str:
-    if form.filename is None:
-        raise BadRequest("file: the form has no such field", field="file", value_type="missing")
-    if not form.whole:
-        raise BadRequest("the form ends in the middle", field="file")
-    return form.filename
-
-
-def _boundary(headers: Mapping[str, str]) -> bytes:
+def _boundary(headers: Mapping[str, str], field: str) -> bytes:
     media, options = parse_options_header(headers.get("content-type", ""))
     if media != b"multipart/form-data":
         told = headers.get("content-type", "")[:100]
-        raise UnsupportedMedia(f"Content-Type {told!r} is not taken here; send multipart/form-data with a field 'file'")
+        raise UnsupportedMedia(
+            f"Content-Type {told!r} is not taken here; send multipart/form-data with a field {field!r}"
+        )
     boundary = options.get(b"boundary", b"")
     if not 0 < len(boundary) <= 70:
-        raise BadRequest("the Content-Type names no boundary of 1 to 70 characters", field="file")
+        raise BadRequest("the Content-Type names no boundary of 1 to 70 characters", field=field)
     return boundary

@@ -18,7 +18,7 @@ from rivermouth.clock import iso_z
 from rivermouth.dialects import Answer
 from rivermouth.documents import File
 from rivermouth.doors.http import Disconnected, Receive, Request, Send, answer, answering, cookie_header, to_json
-from rivermouth.doors.multipart import receive_file
+from rivermouth.doors.multipart import receive_form
 from rivermouth.doors.unread import Unread
 from rivermouth.doors.webui import HEADERS
 from rivermouth.engine.auth import Auth, Principal
@@ -80,8 +80,8 @@ class VisitorsDoor:
         if why := self._closed(request):
             raise Forbidden(why)
         async with self._visitors.incoming(who) as incoming:
-            name = await receive_file(left, request.headers, incoming, self._visitors.most)
-            return _shown((await self._visitors.keep(incoming, who, name)).file)
+            form = await receive_form(left, request.headers, incoming, self._visitors.most)
+            return _shown((await self._visitors.keep(incoming, who, form.filename)).file)
 
     def _greeting(self, request: Request, who: Principal) -> list[tuple[bytes, bytes]]:
         """A cookie for who has none. The page asks for this first, so that a visitor's first question is theirs already."""

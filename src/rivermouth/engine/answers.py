@@ -131,7 +131,10 @@ def _tell(error: Exception) -> None:
 
 
 def is_worth_saving(reply: Reply) -> bool:
-    """Whether the answer belongs into the conversation: a failure that said nothing does not."""
+    """Whether the answer belongs into the conversation: a failure that said nothing does not, nor does one to a question that
+    was never understood."""
+    if reply.started.awaits_transcript and reply.transcript is None:
+        return False
     return bool(reply.text) or reply.outcome in ("completed", "stopped")
 
 

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from rivermouth.clock import Clock
 from rivermouth.documents import File, Room, Unreadable
@@ -38,12 +38,11 @@ class Kept(NamedTuple):
     new: bool
 
 
-class Incoming:
-    """A file on its way to the disk."""
+class Arriving:
+    """Bytes on their way to the disk. out: an unbuffered file."""
 
-    def __init__(self, path: Path, most: int) -> None:
-        self.path, self._most = path, most
-        self._out = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
+    def __init__(self, out: IO[bytes], most: int) -> None:
+        self._out, self._most = out, most
         self._sum, self._pieces, self._waiting = hashlib.sha256(), list[bytes](), 0
         self.size = 0
 
@@ -62,12 +61,6 @@ class Incoming:
         await self._flush()
         return self._sum.hexdigest()
 
-    def close(self) -> None:
-        """Let go of it; where it was not kept, nothing of it is left."""
-        self._out.close()
-        with suppress(FileNotFoundError):
-            self.path.unlink()
-
     async def _flush(self) -> None:
         data, self._pieces, self._waiting = b"".join(self._pieces), [], 0
         try:
@@ -81,6 +74,21 @@ class Incoming:
         view = memoryview(data)
         while view:
             view = view[self._out.write(view) or 0 :]
+
+
+class Incoming(Arriving):
+    """A file on its way to the disk, under a name of its own."""
+
+    def __init__(self, path: Path, most: int) -> None:
+        out = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
+        super().__init__(out, most)
+        self.path = path
+
+    def close(self) -> None:
+        """Let go of it; where it was not kept, nothing of it is left."""
+        self._out.close()
+        with suppress(FileNotFoundError):
+            self.path.unlink()
 
 
 class Intake:

@@ -106,6 +106,9 @@ class Player:
         self, run: Run, turn: Turn, request: ChatRequest, agent: Agent, history: list[StoredMessage]
     ) -> Finish:
         model = run.log.started.model
+        if run.hearing is not None:
+            await run.log.begun()  # for the same reason as below
+            request = msgspec.structs.replace(request, message=await run.hearing.hear(turn))
         if agent.picks:
             agent, model = await self._picked(run, turn, request, agent, history)
         searches = request.search and await self._library.holds_any(run.scope)

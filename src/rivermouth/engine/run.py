@@ -9,6 +9,7 @@ from rivermouth.engine.approvals import Approvals
 from rivermouth.engine.auth import Principal
 from rivermouth.engine.calling import CallOutcome
 from rivermouth.engine.grace import Grace
+from rivermouth.engine.hearing import Hearing
 from rivermouth.engine.library import Scope
 from rivermouth.errors import NotFound
 from rivermouth.events import Outcome, RunStarted
@@ -110,6 +111,8 @@ class Run:
         self.call: asyncio.Task[Finish] | None = None
         """Everything that a stop cancels: what is asked of the model, from the counting of its tokens on."""
         self.prompt_estimate = 0
+        self.hearing: Hearing | None = None
+        """What is asked, where that was spoken."""
         self.cut: Outcome | None = None
         """How the run is to end early, once somebody said so."""
         self.cutting: asyncio.Future[None] = asyncio.get_running_loop().create_future()

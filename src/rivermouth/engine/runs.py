@@ -7,8 +7,10 @@ the run's grace period). A run belongs to nobody's connection: it is a task of t
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 
 from rivermouth.clock import Clock
@@ -19,6 +21,7 @@ from rivermouth.engine.auth import Principal
 from rivermouth.engine.context import estimate
 from rivermouth.engine.elsewhere import Elsewhere
 from rivermouth.engine.grace import Grace
+from rivermouth.engine.hearing import Hearing, Spoken
 from rivermouth.engine.library import Library
 from rivermouth.engine.once import Claims, Place
 from rivermouth.engine.playing import INTERRUPTED, Player
@@ -26,7 +29,7 @@ from rivermouth.engine.run import Observer, Run, no_such_run
 from rivermouth.engine.turn import closing
 from rivermouth.engine.workbench import Workbench
 from rivermouth.errors import Interrupted, RivermouthError, Unauthenticated, Unavailable, problem_of
-from rivermouth.events import Outcome, RunStarted
+from rivermouth.events import Outcome, RunStarted, Transcribed
 from rivermouth.messages import ChatRequest, Message
 from rivermouth.providers import Provider
 from rivermouth.settings import Agent, Settings
@@ -93,10 +96,12 @@ class Runs:
         name_conversation: Callable[[str, int, str], str],
         grace: Grace,
         place: Place | None = None,
+        spoken: Spoken | None = None,
     ) -> Run:
         """Begin an answer; its `RunStarted` is on its way into the log when this returns.
 
-        place: of the claim of a request that is answered once. Raises: NotFound (agent, conversation, file, collection),
+        place: of the claim of a request that is answered once. spoken: what is asked, in place of the request's message; it
+        belongs to the run once this has returned. Raises: NotFound (agent, conversation, file, collection),
         Unauthenticated (an agent that is not for everybody), Unavailable while shutting down, and once the log has failed;
         Taken where the place is taken by now.
         """
@@ -119,6 +124,7 @@ class Runs:
             meta={},
             message=question,
             history_limit=self._settings.runs.history_messages,
+            later=spoken is not None,
             **({} if place is None else place.claiming(run_id, at)),
         )
         try:
@@ -139,13 +145,23 @@ class Runs:
             model=model_name(self._settings, request, agent),
             options=request.options,
             conversation_row=turn.conversation.id,
+            awaits_transcript=spoken is not None,
         )
         run = self.live[started.run] = Run(self._log.start(started), grace, scope)
         self._observer.run_began(started)
-        self._observer.question_stored(started, principal, turn.conversation, question)
+        stored = partial(self._observer.question_stored, started, principal, turn.conversation)
+        if spoken is None:
+            stored(question)
+        else:
+            asked = msgspec.structs.replace(question, conversation=turn.conversation.id)
+            run.hearing = self._hearing(spoken, asked, stored)
         work = self._play(run, request, agent, turn.history)
         run.task = asyncio.create_task(work, name=f"run {started.run}")
         return run
+
+    def _hearing(self, spoken: Spoken, question: StoredMessage, on_stored: Callable[[StoredMessage], None]) -> Hearing:
+        most = self._settings.limits.message_chars
+        return Hearing(spoken, question, rows=self._rows, clock=self._clock, most_chars=most, on_stored=on_stored)
 
     async def _noted(self, opening: Coroutine[Any, Any, Opened]) -> Opened:
         """Wait for a run's beginning, so that a drain waits for it, too."""
@@ -232,7 +248,7 @@ class Runs:
             await self.answers.recover(log)
             return
         self._observer.run_began(log.started)
-        prompt = await self._prompt_estimate(log.started)
+        prompt = 0 if _waits_for_words(log) else await self._prompt_estimate(log.started)
         for event in closing(log.events, self._clock.now(), estimated_prompt=prompt, model=log.started.model):
             log.append(event)
         await self._player.end(log, "interrupted", problem_of(Interrupted(INTERRUPTED)))
@@ -325,6 +341,8 @@ class Runs:
 
     async def _play(self, run: Run, request: ChatRequest, agent: Agent, history: list[StoredMessage]) -> None:
         await self._player.play(run, request, agent, history)
+        if run.hearing is not None:
+            run.hearing.close()
         await self._leave(run)
 
     async def _leave(self, run: Run) -> None:
@@ -336,6 +354,11 @@ class Runs:
             run.expiry.cancel()
         if run.asking is not None:
             run.asking.cancel()
+
+
+def _waits_for_words(log: RunLog) -> bool:
+    """Whether it is not known yet what is asked, so that no model was."""
+    return log.started.awaits_transcript and Transcribed not in map(type, log.events)
 
 
 async def _committed_end(log: RunLog) -> None:

@@ -27,6 +27,7 @@ from rivermouth.events import (
     StepStarted,
     ToolCalled,
     ToolReturned,
+    Transcribed,
     UsageCounted,
 )
 from rivermouth.messages import ToolCall
@@ -119,6 +120,11 @@ class Turn:
         """The provider's own count, unless it cannot be one: a negative number, or one that no database holds."""
         if 0 <= prompt_tokens < MOST_TOKENS and 0 <= completion_tokens < MOST_TOKENS:
             self._reported = (prompt_tokens, completion_tokens)
+
+    def heard(self, text: str, language: str, seconds: float) -> None:
+        """Tell of the question, where it was spoken: before anything else. seconds: of the recording."""
+        self._append(Transcribed(self._now(), text, language, seconds))
+        self._log.hurry()
 
     def searched(self, query: str) -> None:
         """Record a search of the caller's files; there are none yet, so it finds an honest nothing."""

@@ -8,9 +8,9 @@ What that says to us:
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from importlib.util import find_spec
-from typing import IO
+from typing import IO, TypeVar
 
 import msgspec
 import structlog
@@ -20,6 +20,7 @@ from rivermouth.documents import Unreadable, Why
 from rivermouth.errors import NoTranscriber
 from rivermouth.speech import SECOND
 
+T = TypeVar("T")
 logger = structlog.get_logger("rivermouth.speech")
 
 HOW = "install it with: pip install 'rivermouth[voice]'"
@@ -86,6 +87,7 @@ class Decoded:
         while data := await _soon(self._child.stdout.read(SECOND)):
             yield data
         await self._told()
+        await _soon(self._child.wait())
 
     async def _told(self) -> Declared | Whole:
         assert self._child.stderr is not None
@@ -128,10 +130,10 @@ def require_av() -> None:
         raise NoTranscriber(f"PyAV is missing for decoding audio; {HOW}")
 
 
-async def _soon(reading: "asyncio.Future[bytes] | object") -> bytes:
+async def _soon(reading: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(STALL_SECONDS):
-            return await reading  # type: ignore[misc, no-any-return]
+            return await reading
     except TimeoutError:
         raise Unreadable("too_slow", TOO_SLOW) from None
 

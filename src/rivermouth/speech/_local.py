@@ -91,6 +91,7 @@ class Local:
                 # Why is for whoever runs the server, not for whoever speaks to it.
                 raise NoTranscriber(f"{self._name} cannot transcribe on this server") from RuntimeError(told.why)
             if isinstance(told, Done):
+                await child.wait()
                 return
             yield told.segment
 

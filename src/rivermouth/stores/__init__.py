@@ -153,6 +153,7 @@ class Rows(FileRows, PassageRows, Protocol):
         meta: dict[str, Any],
         message: StoredMessage,
         history_limit: int,
+        later: bool = False,
         claim: Claim | None = None,
         since: float = 0.0,
         instead_of: str | None = None,
@@ -161,9 +162,14 @@ class Rows(FileRows, PassageRows, Protocol):
         one named `key or new_key`), read its last `history_limit` messages and add the user's `message` to it (whose
         `conversation` is filled in here). Raises: NotFound.
 
+        later: the message is not added; `add_question` does that, once it is known what it says.
+
         claim: stored with it, where none of that key has come `since` then; instead_of: the run of one that is to give
         way with its question, because nothing has come of it. Raises: Taken, of two at once in any processes for one.
         """
+
+    async def add_question(self, message: StoredMessage) -> bool:
+        """Add the user's message of a turn that was opened for `later`, as `save_answer` adds the assistant's."""
 
     async def claim(self, system: str, owners: Sequence[str], key: str, since: float) -> Claim | None:
         """The claim of that key, if it has come since then."""

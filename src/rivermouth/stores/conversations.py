@@ -73,6 +73,7 @@ def open_turn(
     meta: dict[str, Any],
     message: StoredMessage,
     history_limit: int,
+    later: bool = False,
     claim: Claim | None = None,
     since: float = 0.0,
     instead_of: str | None = None,
@@ -85,10 +86,11 @@ def open_turn(
     if found is None and must_exist:
         raise _not_found(key)
     if found is None:
-        opened = _begin(connection, new_id, system, owners[0], key or new_key, meta, message)
+        opened = _begin(connection, new_id, system, owners[0], key or new_key, meta, message, later=later)
     else:
         history = _history(connection, found.id, history_limit)
-        opened = Turn(conversation=_add(connection, found, message), history=history)
+        grown = found if later else _add(connection, found, message)
+        opened = Turn(conversation=grown, history=history)
     if claim is not None:
         claims.add(connection, system, owners[0], msgspec.structs.replace(claim, conversation=opened.conversation.id))
     return opened
@@ -96,12 +98,22 @@ def open_turn(
 
 def save_answer(connection: Connection, message: StoredMessage) -> bool:
     """See `Rows.save_answer`."""
+    return _save(connection, message, None)
+
+
+def add_question(connection: Connection, message: StoredMessage) -> bool:
+    """See `Rows.add_question`."""
+    return _save(connection, message, _title(message.text))
+
+
+def _save(connection: Connection, message: StoredMessage, title: str | None) -> bool:
+    """Whether it is there now. title: of a conversation that has none yet."""
     if connection.execute(_EXISTS, {"conversation_id": message.conversation}).first() is None:
         return False
     if connection.execute(_MESSAGE, {"message_id": message.id}).first() is not None:
         return True
     connection.execute(_ADD_MESSAGE, _message_row(message, message.conversation))
-    connection.execute(_GROWN, {"conversation_id": message.conversation, "at": message.created, "first": None})
+    connection.execute(_GROWN, {"conversation_id": message.conversation, "at": message.created, "first": title})
     return True
 
 
@@ -228,8 +240,13 @@ def _begin(
     key: str,
     meta: dict[str, Any],
     message: StoredMessage,
+    *,
+    later: bool,
 ) -> Turn:
     """A conversation that is made for its first message, which it counts from the beginning: one statement less."""
+    if later:
+        made = _make(connection, new_id, system, owner, key, None, meta, message.created)
+        return Turn(conversation=made, history=[])
     title = _title(message.text)
     made = _make(connection, new_id, system, owner, key, title, meta, message.created, message_count=1)
     connection.execute(_ADD_MESSAGE, _message_row(message, made.id))

@@ -83,6 +83,7 @@ class SqlRows(SqlFiles, SqlPassages):
         meta: dict[str, Any],
         message: StoredMessage,
         history_limit: int,
+        later: bool = False,
         claim: Claim | None = None,
         since: float = 0.0,
         instead_of: str | None = None,
@@ -100,6 +101,7 @@ class SqlRows(SqlFiles, SqlPassages):
             meta=meta,
             message=message,
             history_limit=history_limit,
+            later=later,
             **asked,
         )
 
@@ -108,6 +110,9 @@ class SqlRows(SqlFiles, SqlPassages):
 
     async def forget_claims(self, before: float) -> None:
         await self._write(claims.forget, before)
+
+    async def add_question(self, message: StoredMessage) -> bool:
+        return await self._write(conversations.add_question, message, often=True)
 
     async def save_answer(self, message: StoredMessage) -> bool:
         return await self._write(conversations.save_answer, message, often=True)

@@ -221,6 +221,23 @@ async def an_answer_is_saved_once(rows: Rows) -> None:
     assert late is False
 
 
+async def a_question_that_is_known_later_is_added_once(rows: Rows) -> None:
+    """With the title that it gives, and not at all where the conversation has gone."""
+    turn = await open_turn(rows, message("m1", ""), later=True)
+    before = await rows.messages(ANN, "session", "default")
+    question = message("m1", "Where is the sea?", conversation=turn.conversation.id, at=5.0)
+    added = [await rows.add_question(question), await rows.add_question(question)]
+    found = await rows.conversation(ANN, "session", "default")
+    after = [one.text for one in await rows.messages(ANN, "session", "default")]
+    await rows.delete_conversation(ANN, "session", "default")
+
+    assert (turn.conversation.message_count, before) == (0, [])
+    assert added == [True, True]
+    assert (found.title, found.message_count, found.updated) == ("Where is the sea?", 1, 5.0)
+    assert after == ["Where is the sea?"]
+    assert await rows.add_question(message("m2", conversation=turn.conversation.id)) is False
+
+
 async def one_caller_never_reaches_anothers_conversation(rows: Rows) -> None:
     """By no operation, in no system."""
     await open_turn(rows, message("m1"))
@@ -294,6 +311,7 @@ CHECKS: tuple[Check, ...] = (
     turns_at_once_on_a_new_key_make_one_conversation,
     changes_at_once_are_all_there,
     an_answer_is_saved_once,
+    a_question_that_is_known_later_is_added_once,
     one_caller_never_reaches_anothers_conversation,
     a_caller_with_two_ids_has_what_either_has,
     conversations_are_listed_newest_first,

@@ -5,7 +5,7 @@ from typing import Any, cast
 from fastapi import Request
 
 from rivermouth.doors import http
-from rivermouth.doors.multipart import receive_file
+from rivermouth.doors.multipart import receive_form
 from rivermouth.doors.siblings._asked import asked_of
 from rivermouth.engine.intake import Incoming
 
@@ -24,8 +24,8 @@ class Arriving:
         self._asked, self._receive = asked, receive
 
     async def into(self, incoming: Incoming, most: int) -> str:
-        """Take its file in; its name, as it was given. See `multipart.receive_file`."""
-        return await receive_file(self._receive, self._asked.headers, incoming, most)
+        """Take its file in; its name, as it was given. See `multipart.receive_form`."""
+        return (await receive_form(self._receive, self._asked.headers, incoming, most)).filename
 
 
 class Upload:
