@@ -11,6 +11,7 @@ from rivermouth.providers.scripted import Hold, ScriptedProvider, Step, Text
 from tests.proxies.conftest import SETTINGS, Fronts
 from tests.proxies.shipped import put
 from tests.running import Running, running
+from tests.sockets.pages import node
 from tests.wire.world import PATIENCE, Model, Stream, World, eventually
 
 FURTHER = {
@@ -92,3 +93,14 @@ def test_a_replica_that_goes_finishes_its_answer_while_the_other_takes_the_quest
     assert b'"done":true' in body
     # Caddy 2.6 sends no body a second time: until it has seen that a replica is gone, within a second, questions get 502.
     assert pair.asked() == {staying} or ("caddy" in request.node.name and eventually(lambda: pair.asked() == {staying}))
+
+
+def test_the_polls_of_a_socket_come_to_the_replica_that_has_its_session(pair: Pair) -> None:
+    with node() as pages:
+        for _ in range(3):
+            with pages.inside(pair.behind.url, "polling", withCredentials=True, rejectUnauthorized=False) as page:
+                for _ in range(3):
+                    page.ask("chat_stream", {"message": "Who?"})
+                page.until("chat_complete", times=3)
+
+                assert page.all("disconnect", "connect_error") == []
