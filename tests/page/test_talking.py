@@ -169,3 +169,36 @@ def test_the_keyboard_is_enough(visit: Visit) -> None:
     assert visit.questions() == ["Line one\nline two"]
     expect(visit.page.get_by_role("textbox", name="Message")).to_be_focused()
     expect(visit.page.get_by_role("status")).to_have_text("Answer: The first half and the second half.")
+
+
+def test_a_connection_that_is_lost_is_looked_for_again(visit: Visit) -> None:
+    visit.ask("What is a river mouth?")
+    expect(visit.replies()).to_contain_text("The first half")
+    with visit.page.expect_request(re.compile(r"/streams/\w+\?ids=1&after=[1-9]")):
+        visit.cut()
+    visit.model.tell()
+
+    expect(visit.replies().locator(".prose")).to_have_text("The first half and the second half.")
+    visit.forgive("net::ERR_INVALID_CHUNKED_ENCODING")
+
+
+def test_who_opens_another_conversation_lets_go_of_the_first_and_finds_it_again(visit: Visit) -> None:
+    visit.ask("One")
+    expect(visit.replies()).to_contain_text("The first half")
+    visit.page.get_by_role("button", name="New conversation").click()
+    expect(visit.page.get_by_role("heading", name="Ask something")).to_be_visible()
+    visit.none_follow()
+
+    visit.page.get_by_role("button", name="One", exact=True).click()
+    expect(visit.replies()).to_contain_text("The first half")
+    visit.model.tell()
+
+    expect(visit.replies().locator(".prose")).to_have_text("The first half and the second half.")
+    expect(visit.replies()).to_have_count(1)
+
+
+def test_a_message_that_is_too_long_is_not_cut_off_but_pointed_out(visit: Visit) -> None:
+    visit.page.get_by_role("textbox", name="Message").fill("x" * 32_001)
+
+    expect(visit.page.get_by_role("alert")).to_contain_text("32,000 characters")
+    expect(visit.page.get_by_role("button", name="Send", exact=True)).to_be_disabled()

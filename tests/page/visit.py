@@ -1,11 +1,13 @@
 """A visitor: a browser's context with a page in it, and a server with a model that does as it is told."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
@@ -64,6 +66,21 @@ class Visit:
         """What was asked, as it is shown."""
         return (page or self.page).locator("article.question").all_inner_texts()
 
+    def cut(self) -> None:
+        """Break off all streams, as a server does that leaves."""
+
+        async def let_go() -> None:
+            self.server.app._watchers.let_go()
+
+        self.server.do(let_go())
+
+    def none_follow(self) -> None:
+        """Return when nobody has a stream open."""
+        until = time.monotonic() + PATIENCE / 1000
+        while "rivermouth_watchers 0.0" not in httpx.get(self.server.url + "/metrics").text:
+            assert time.monotonic() < until, "somebody still follows"
+            time.sleep(0.02)
+
     def forgive(self, words: str) -> None:
         """What Chromium says of a request that was meant to fail is no fault of the page's."""
         self.wrong = [one for one in self.wrong if words not in one]
@@ -84,7 +101,7 @@ def visiting(browser: Browser, folder: Path, model: ScriptedProvider | None = No
             yield visitor
         finally:
             context.close()
-        assert visitor.wrong == []
+        assert visitor.wrong == [], visitor.wrong
 
 
 def faults(page: Page) -> list[str]:

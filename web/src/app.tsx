@@ -87,15 +87,19 @@ function Room({ config }: { config: Config }) {
     input.current?.focus();
   };
   const send = (asked: { text: string; audio?: Blob }) => {
+    if (!agent) return;
     if (location.hash.slice(1) !== talk.id) history.replaceState(null, '', `#${talk.id}`);
-    talk.ask({ ...asked, agent, search: files.any });
+    talk.ask({ ...asked, agent, search: files.searched });
   };
   const toggleRaw = () => {
     keep('rivermouth.raw', raw ? 'closed' : 'open');
     setRaw(!raw);
   };
-  const again = useCallback((reply: Reply) => talk.again(reply, { agent, search: files.any }), [talk, agent]);
-  const approve = useCallback((reply: Reply, call: string, yes: boolean) => void talk.approve(reply, call, yes), [talk]);
+  const again = useCallback((reply: Reply) => talk.again(reply, { agent, search: files.searched }), [talk, agent]);
+  const approve = useCallback((reply: Reply, call: string, yes: boolean) => {
+    void talk.approve(reply, call, yes);
+    input.current?.focus(); // the button is gone
+  }, [talk]);
 
   return (
     <div class={`room ${raw ? 'with-raw' : ''} ${dropping ? 'dropping' : ''}`} {...drop}>

@@ -7,15 +7,10 @@
 
 import MarkdownIt from 'markdown-it';
 
-export interface Block {
-  key: number;
-  text: string;
-}
-
 export const markdown = new MarkdownIt({ html: false, linkify: true, breaks: false, typographer: false });
 
 export class Blocks {
-  readonly done: Block[] = [];
+  readonly done: string[] = [];
   /** What comes behind them, and may still change. */
   tail = '';
   /** What a block has defined for those behind it: markdown-it's `env`. */
@@ -28,7 +23,7 @@ export class Blocks {
   }
 
   get text(): string {
-    return this.done.map((block) => block.text).join('') + this.tail;
+    return this.done.join('') + this.tail;
   }
 
   private split(): void {
@@ -41,7 +36,7 @@ export class Blocks {
     if (begins.length < 2) return;
     let from = 0;
     for (const place of placesOf(lines, begins).slice(1)) {
-      this.done.push({ key: this.done.length, text: this.tail.slice(from, place) });
+      this.done.push(this.tail.slice(from, place));
       from = place;
     }
     this.tail = this.tail.slice(from);

@@ -22,9 +22,14 @@ export function Composer({ config, talk, files, input, onSend }: Props) {
   const [recording, setRecording] = useState(false);
   const [trouble, setTrouble] = useState<string | null>(null);
   const live = talk.live;
-  const ready = text.trim() !== '' && !live && config.agents.length > 0;
+  const tooLong = [...text].length > config.message_chars;
+  const ready = text.trim() !== '' && !live && !tooLong && config.agents.length > 0;
   useEffect(() => fit(input.current), [text]);
   useEffect(() => input.current?.focus(), [talk]);
+  useEffect(() => {
+    // The button that stopped it is gone, and the focus with it.
+    if (!live && document.activeElement === document.body) input.current?.focus();
+  }, [live === null]);
 
   const send = () => {
     if (!ready) return;
@@ -46,7 +51,6 @@ export function Composer({ config, talk, files, input, onSend }: Props) {
           ref={input}
           rows={1}
           value={text}
-          maxLength={config.message_chars}
           placeholder="Message"
           aria-label="Message"
           onInput={(event) => setText(event.currentTarget.value)}
@@ -81,6 +85,7 @@ export function Composer({ config, talk, files, input, onSend }: Props) {
           )}
         </div>
       </div>
+      {tooLong && <p class="failed" role="alert">That is longer than the {config.message_chars.toLocaleString('en')} characters that a message may have.</p>}
       {trouble && <p class="failed" role="alert">{trouble}</p>}
       {config.agents.length === 0 && <p class="faint">No agent of this server is open to visitors (agents.NAME.anonymous).</p>}
     </form>

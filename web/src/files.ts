@@ -1,6 +1,7 @@
 /** The visitor's files: those the server has, and those on their way to it. Answers look into them. */
 
 import type { Uploads } from './config';
+import { keep, kept } from './memory';
 import { words } from './talk';
 import { at, OWN, refusalOf, request } from './wire';
 
@@ -41,9 +42,18 @@ export class Files {
     return () => this.listeners.delete(listener);
   }
 
-  /** Whether there is anything to look into. */
-  get any(): boolean {
-    return this.stored.some((file) => file.status !== 'failure');
+  /** Whether answers look into them. */
+  wanted = kept('rivermouth.search') !== 'no';
+
+  want(wanted: boolean): void {
+    keep('rivermouth.search', wanted ? 'yes' : 'no');
+    this.wanted = wanted;
+    this.changed();
+  }
+
+  /** Whether the next answer has something to look into. */
+  get searched(): boolean {
+    return this.wanted && this.stored.some((file) => file.status !== 'failure');
   }
 
   async load(): Promise<void> {

@@ -62,13 +62,18 @@ async function follow(stream: string, dialect: string, pre: HTMLElement, tell: (
   let shown = 0;
   let waiting = '';
   let drawing = false;
+  let over = false;
   const draw = () => {
     drawing = false;
     if (signal.aborted) return;
     const atEnd = pre.scrollHeight - pre.scrollTop - pre.clientHeight < 40;
-    pre.append(waiting.slice(0, Math.max(0, MOST - shown)));
-    shown += waiting.length;
-    waiting = '';
+    // Whole lines, in a block of their own: else all that came before would be laid out again.
+    const whole = over ? waiting.length : waiting.lastIndexOf('\n') + 1;
+    const lines = document.createElement('div');
+    lines.textContent = waiting.slice(0, Math.min(whole, Math.max(0, MOST - shown)));
+    if (lines.textContent) pre.append(lines);
+    shown += whole;
+    waiting = waiting.slice(whole);
     tell(`${bytes.toLocaleString('en')} bytes${shown > MOST ? `, of which the first ${MOST.toLocaleString('en')} are shown` : ''}`);
     if (atEnd) pre.scrollTop = pre.scrollHeight;
   };
@@ -86,6 +91,8 @@ async function follow(stream: string, dialect: string, pre: HTMLElement, tell: (
         requestAnimationFrame(draw);
       }
     }
+    over = true;
+    draw();
   } catch (error) {
     // A system without an error event breaks its body off: that is how it says that the answer has failed.
     if (!signal.aborted) tell(bytes ? `${bytes.toLocaleString('en')} bytes, then the body broke off` : words(error));

@@ -12,6 +12,12 @@ export function Shelf({ files }: { files: Files }) {
         {files.coming.map((one) => <OnItsWay key={`coming-${one.key}`} one={one} files={files} />)}
         {files.stored.map((one) => <Kept key={one.id} one={one} files={files} />)}
       </ul>
+      {files.stored.length > 0 && (
+        <label class="wanted">
+          <input type="checkbox" checked={files.wanted} onChange={(event) => files.want(event.currentTarget.checked)} />
+          Look into {files.stored.length === 1 ? 'it' : 'them'} for answers
+        </label>
+      )}
     </section>
   );
 }

@@ -60,7 +60,7 @@ export class Talk {
   spoken = '';
   private readonly listeners = new Set<() => void>();
   private drawing = false;
-  private closed = false;
+  private readonly ending = new AbortController();
   private askedWhileLoading = false;
   private readonly channel = 'BroadcastChannel' in window ? new BroadcastChannel('rivermouth') : null;
 
@@ -78,7 +78,8 @@ export class Talk {
   }
 
   close(): void {
-    this.closed = true;
+    // A browser opens six connections to a server at most: who looks elsewhere must not hold one. The answer goes on.
+    this.ending.abort();
     this.channel?.close();
   }
 
@@ -204,7 +205,7 @@ export class Talk {
   private async play(reply: Reply, open: () => Promise<Response>): Promise<void> {
     const { answer } = reply;
     this.changed();
-    for (let tries = 0; !answer.over && !this.closed; tries += 1) {
+    for (let tries = 0; !answer.over && !this.ending.signal.aborted; tries += 1) {
       try {
         const response = await open();
         this.opened(reply, response);
@@ -214,7 +215,7 @@ export class Talk {
           answer.lost = false;
           for (const event of events) answer.take(event);
           this.progress(reply);
-        });
+        }, this.ending.signal);
       } catch (error) {
         if (!(error instanceof TypeError) && !isPassing(error, reply)) {
           const gone = error instanceof Refused && (error.status === 404 || error.status === 410);
@@ -222,7 +223,7 @@ export class Talk {
           answer.fail(failureOf(error));
         }
       }
-      if (answer.over || this.closed) break;
+      if (answer.over || this.ending.signal.aborted) break;
       if (answer.stream) open = () => request(`streams/${answer.stream}?ids=1&after=${answer.after}`);
       if (tries >= (answer.stream ? MOST_TRIES : MOST_FIRST_TRIES) || (reply.stopping && !answer.stream)) {
         answer.fail({ message: 'The server cannot be reached.', code: 'UNREACHABLE', again: true });

@@ -55,9 +55,13 @@ export function refusalOf(status: number, body: string, retryAfter: string | nul
   return new Refused(message || `The server answered with ${status}.`, status, code, Number(retryAfter) || null);
 }
 
-/** Reads a stream to its end and hands on what is whole, all that came in one read together. Throws where it breaks off. */
-export async function read(response: Response, heard: (events: Sent[]) => void): Promise<void> {
+/** Reads a stream to its end, or until it is told to, and hands on what is whole, all that came in one read together. Throws
+ * where it breaks off. */
+export async function read(response: Response, heard: (events: Sent[]) => void, ending: AbortSignal): Promise<void> {
   const reader = response.body!.getReader();
+  const leave = () => void reader.cancel().catch(() => {});
+  ending.addEventListener('abort', leave);
+  if (ending.aborted) leave();
   const decoder = new TextDecoder();
   let rest = '';
   try {
@@ -77,7 +81,8 @@ export async function read(response: Response, heard: (events: Sent[]) => void):
       if (events.length) heard(events);
     }
   } finally {
-    reader.cancel().catch(() => {});
+    ending.removeEventListener('abort', leave);
+    leave();
   }
 }
 

@@ -24,6 +24,7 @@ from rivermouth.cli.ports import addresses, port_problem
 from rivermouth.cli.settling import settle
 from rivermouth.cli.workers import supervise
 from rivermouth.clock import SystemClock
+from rivermouth.doors.webui import is_built as page_is_built
 from rivermouth.engine.auth import Auth
 from rivermouth.errors import RivermouthError
 from rivermouth.providers import Provider
@@ -99,6 +100,8 @@ async def announce(say: Console, settings: Settings, urls: list[str], auth: Auth
         made = {}
     base = shown(urls[0])
     say.print(f"\nListening on {base}")
+    if settings.page.enabled and page_is_built():
+        say.print("Open it in a browser to talk.")
     for entry, url in zip(settings.listen, urls[1:], strict=True):
         say.print(f"         and {shown(url)}, for {entry.rpartition('=')[2]} alone")
     if settings.workers > 1:

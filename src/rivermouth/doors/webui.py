@@ -56,6 +56,11 @@ MISSING = f"""<!doctype html>
 """
 
 
+def is_built(folder: Path | None = None) -> bool:
+    """Whether the page is there."""
+    return ((folder or FOLDER) / "index.html").is_file()
+
+
 class Asset(msgspec.Struct, frozen=True):
     """A file of the page, as it is sent."""
 
@@ -70,7 +75,7 @@ class WebUi:
 
     def __init__(self, folder: Path | None = None) -> None:
         folder = folder or FOLDER
-        self.built = (folder / "index.html").is_file()
+        self.built = is_built(folder)
         self._files = {"/": folder / "index.html"} | {
             f"/{path.relative_to(folder).as_posix()}": path
             for path in sorted(folder.rglob("*"))
