@@ -13,7 +13,7 @@ from rivermouth.clock import SystemClock
 from rivermouth.documents import File, Room, Vectors
 from rivermouth.engine.indexing import BUG, LOST, Indexer, held
 from rivermouth.engine.intake import LEFT_BEHIND, Intake
-from rivermouth.errors import NotFound, ProviderUnreachable, TooLarge, Unavailable, UnsupportedMedia
+from rivermouth.errors import NotFound, ProviderRefused, ProviderUnreachable, TooLarge, Unavailable, UnsupportedMedia
 from rivermouth.retrieval import parse
 from rivermouth.stores.rows import SqliteRows
 from tests import documents
@@ -172,6 +172,34 @@ def test_a_file_waits_for_an_embedder_that_is_away(tmp_path: Path) -> None:
         return between.status, done, after.status
 
     assert played(story, tmp_path) == ("embed_file_started", True, "success")
+
+
+class Picky(Sayer):
+    """An embedder that takes no text with `poison` in it."""
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        if any("poison" in text for text in texts):
+            raise ProviderRefused("the embeddings server answers with status 400")
+        return await super().embed(texts)
+
+
+def test_files_that_an_embedder_refuses_hold_up_no_others(tmp_path: Path) -> None:
+    async def story(world: World) -> tuple[list[str], str]:
+        async def nothing(_: int) -> None:
+            return None
+
+        refused = [await world.give(b"A river of poison %d." % number) for number in range(4)]
+        good = await world.give(b"A river.")
+        running = asyncio.create_task(world.indexer(embedder=Picky(nothing)).run())
+        found = await world.rows.file(ANN, good.id)
+        while not found.finished:
+            await asyncio.sleep(0.01)
+            found = await world.rows.file(ANN, good.id)
+        running.cancel()
+        await asyncio.wait([running])
+        return [(await world.rows.file(ANN, file.id)).status for file in refused], found.status
+
+    assert played(story, tmp_path) == (["embed_file_started"] * 4, "success")
 
 
 def test_a_file_that_finds_a_bug_of_ours_is_not_tried_for_ever(tmp_path: Path, logged: list[dict[str, Any]]) -> None:

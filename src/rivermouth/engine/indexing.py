@@ -11,13 +11,13 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import structlog
 
 from rivermouth.clock import Clock
 from rivermouth.documents import File, Passage, Unreadable
-from rivermouth.errors import NotFound, ProviderFault, Unavailable
+from rivermouth.errors import NotFound, ProviderBroken, ProviderFault, ProviderRefused, Unavailable
 from rivermouth.retrieval import parse
 from rivermouth.retrieval.embed import Embedder
 from rivermouth.settings import Settings
@@ -30,10 +30,22 @@ AT_ONCE = 2
 LOOK_SECONDS = 5.0
 """How often somebody looks for what other processes have taken in, or left."""
 NOTE_SECONDS = 0.5
+LONGEST_ASIDE = 600.0
+"""Seconds for which a file is left whose embedder refuses it again and again."""
 ELSEWHERE_SECONDS = 86_400.0
 """How long another data directory, of those that share a database, may be away with the bytes of a file."""
 BUG = "something went wrong on our side while it was read"
 LOST = "its bytes are no longer there; please give it again"
+
+
+class Aside(NamedTuple):
+    """A file that is left until then, by the monotonic clock. pause: how long that was, in seconds."""
+
+    until: float
+    pause: float
+
+
+NOW = Aside(until=0.0, pause=LOOK_SECONDS / 2)
 
 
 class Indexer:
@@ -56,6 +68,7 @@ class Indexer:
         self._rows, self._folder, self._clock, self._limits = rows, folder, clock, limits
         self._embedder, self._missing_after = embedder, missing_after
         self._woken = asyncio.Event()
+        self._aside: dict[str, Aside] = {}
 
     def wake(self) -> None:
         """Look now."""
@@ -85,9 +98,23 @@ class Indexer:
     async def _one_of(self, files: list[File]) -> bool:
         """Whether any of them was there to be indexed."""
         for file in files:
-            if await self.index(file):
-                return True
+            if self._aside.get(file.id, NOW).until > self._clock.monotonic():
+                continue
+            try:
+                if await self.index(file):
+                    return True
+            except Unavailable as error:
+                if not isinstance(error.__cause__, ProviderRefused | ProviderBroken):
+                    raise
+                self._put_aside(file.id, files)
         return False
+
+    def _put_aside(self, id: str, waiting: list[File]) -> None:
+        """Leave it for a while, longer each time: what its embedder refuses may be this one's text, and no other's."""
+        pause = min(self._aside.get(id, NOW).pause * 2, LONGEST_ASIDE)
+        there = {file.id for file in waiting}
+        self._aside = {other: aside for other, aside in self._aside.items() if other in there}
+        self._aside[id] = Aside(self._clock.monotonic() + pause, pause)
 
     async def index(self, file: File) -> bool:
         """Index it, whatever comes of it; False where it is not for us: somebody else is at it, or has its bytes.
