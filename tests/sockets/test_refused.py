@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.sockets.pages import TRANSPORTS, Pages
 from tests.sockets.raw import HANDSHAKE, inside, transport
@@ -145,10 +146,19 @@ def test_systems_without_socket_io_have_none_under_their_prefix(world: World, sy
 
 
 def test_a_websocket_anywhere_else_is_refused(world: World):
-    with pytest.raises(InvalidStatus) as refused, transport(f"{world.url}/api/chat"):
-        pass
+    statuses = []
+    for path in ("/api/chat", "/wisqu/api", ""):
+        with pytest.raises(InvalidStatus) as refused, connect(world.url.replace("http", "ws") + path + "/none"):
+            pass
+        statuses.append(refused.value.response.status_code)
 
-    assert refused.value.response.status_code == 404
+    assert statuses == [404] * 3
+
+
+def test_a_request_that_offers_to_upgrade_is_answered_over_http_as_ever(world: World):
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket"}
+
+    assert world.http.get("/health", headers=headers).text == "OK"
 
 
 def test_listeners_that_are_pinned_have_the_sockets_of_their_system(serving: Serving, pages: Pages):

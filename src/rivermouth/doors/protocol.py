@@ -71,6 +71,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect_nothing()
         super().on_message_complete()
 
+    def _should_upgrade(self) -> bool:
+        """There are websockets for Socket.IO alone; whoever else offers to upgrade is answered over HTTP."""
+        for_sockets = self.scope.get("method") == "GET" and b"/socket.io" in self.url
+        return for_sockets and super()._should_upgrade()
+
     def handle_websocket_upgrade(self) -> None:
         """From here on the connection is the websocket's."""
         self._whole = True
@@ -102,10 +107,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def websocket(**about: Any) -> asyncio.Protocol:
-    """uvicorn's websocket over the library `websockets`, which is loaded when the first client upgrades.
-
-    Rejected: uvicorn's older one over the same library, and its keepalive, as engine.io has its own.
-    """
-    implementation = importlib.import_module("uvicorn.protocols.websockets.websockets_sansio_impl")
-    protocol: asyncio.Protocol = implementation.WebSocketsSansIOProtocol(**about)
+    """A websocket's protocol; it and the library beneath it are loaded when the first client upgrades."""
+    protocol: asyncio.Protocol = importlib.import_module("rivermouth.doors.websocket").BoundedWebSocket(**about)
     return protocol

@@ -117,6 +117,8 @@ class SocketsDoor:
         if "j" in query:
             raise BadRequest("JSONP is not served", field="j")
         if "sid" not in query:
+            if query.get("EIO") != "4":
+                raise BadRequest("Socket.IO is served to clients of version 3 and 4 (EIO=4)", field="EIO")
             self._admission.admit_transport(scope, self.callers.values())
 
     async def _pass_on(
