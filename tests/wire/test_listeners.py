@@ -82,7 +82,7 @@ def test_a_pinned_listener_may_be_bound_to_every_address(bound):
         scopes.append(scope)
 
     runs = SimpleNamespace(draining=False)
-    app = App(asgi=note, settings=None, auth=None, provider=None, runs=runs, watchers=None)
+    app = App(asgi=note, settings=None, auth=None, provider=None, runs=runs, watchers=None, sockets=None)
     app.pinned = {(bound, 3000): "ares"}
     for port in (3000, 8000):
         asyncio.run(app({"server": ("127.0.0.1", port)}, None, None))
