@@ -1,6 +1,9 @@
 """How the page is served: to whom, with which headers, and what is said where it is not there."""
 
 import re
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from rivermouth.doors import webui
 from rivermouth.providers.scripted import ScriptedProvider
+from tests.page.building import ROOT
 from tests.running import Running, running
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -116,6 +120,15 @@ def test_where_it_is_not_built_it_says_how(tmp_path: Path, monkeypatch: pytest.M
     assert "scripts/serve" in page.text
     assert "Node 18" in page.text
     assert "scripts/serve" in pointers.json()["page"]
+
+
+def test_a_wheel_carries_it(page_files: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = zipfile.ZipFile(wheel).namelist()
+
+    assert {path.name for path in page_files.rglob("*") if path.is_file()} <= {Path(name).name for name in inside}
+    assert "rivermouth/doors/_page/index.html" in inside
 
 
 def test_it_can_be_turned_off(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Route, expect, sync_playwright
@@ -25,12 +24,6 @@ def browser(page_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         found.close()
 
 
-def with_voice(route: Route) -> None:
-    """The server's own words, and that it understands speech."""
-    told: dict[str, Any] = route.fetch().json()
-    route.fulfill(json={**told, "voice": 60})
-
-
 HEARD = [
     {"type": "transcription", "text": "hello world", "language": "en", "duration": 1.2},
     {"type": "stream_start", "messageId": "m1", "streamId": "r1", "chatModelId": "assistant"},
@@ -43,15 +36,27 @@ HEARD = [
 @pytest.fixture
 def visit(browser: Browser, tmp_path: Path) -> Iterator[Visit]:
     with visiting(browser, tmp_path) as visitor:
-        visitor.context.route("**/page/config", with_voice)
-        visitor.page.reload()
         yield visitor
 
 
-def record(visit: Visit) -> None:
+def record(visit: Visit, seconds: int = 2) -> None:
     visit.page.get_by_role("button", name="Record a voice message").click()
-    expect(visit.page.get_by_role("timer")).to_have_text("0:02")
+    expect(visit.page.get_by_role("timer")).to_have_text(f"0:0{seconds}")
     visit.page.get_by_role("button", name="Send the recording").click()
+
+
+def test_what_is_said_into_the_microphone_is_answered(visit: Visit) -> None:
+    record(visit, 4)
+    question = visit.page.locator("article.question.spoken p:not(.faint)")
+    expect(question).to_be_visible(timeout=60_000)
+    expect(visit.replies()).to_have_attribute("aria-busy", "false")
+    heard = question.inner_text()
+
+    assert len(heard) > 2
+    expect(visit.replies().locator(".prose")).to_have_text(heard)
+    visit.page.reload()
+    expect(visit.replies().locator(".prose")).to_have_text(heard)
+    assert visit.questions() == [heard]
 
 
 def test_what_was_said_stands_where_the_question_does(visit: Visit) -> None:
@@ -88,6 +93,7 @@ def test_a_message_that_is_refused_says_why(visit: Visit) -> None:
     record(visit)
 
     expect(visit.replies().get_by_role("alert")).to_contain_text("too long")
+    assert visit.questions() == ["Voice message"]
     expect(visit.replies().get_by_role("button", name="Try again")).to_be_visible()
     visit.forgive("status of 413")
 

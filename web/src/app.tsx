@@ -205,10 +205,9 @@ function Messages({ talk, onAgain, onApprove, onIdea }: MessagesProps) {
 
 function ItemView({ item, onAgain, onApprove }: { item: Item } & Pick<MessagesProps, 'onAgain' | 'onApprove'>) {
   if (item.kind === 'reply') return <ReplyView reply={item} version={item.version} onAgain={onAgain} onApprove={onApprove} />;
-  const waiting = item.spoken && item.text === '';
   return (
     <article class={`question ${item.spoken ? 'spoken' : ''}`} aria-label="You">
-      {waiting ? <p class="faint">Voice message, being understood …</p> : <p>{item.text}</p>}
+      {item.text ? <p>{item.text}</p> : <p class="faint">{item.waiting ? 'Voice message, being understood …' : 'Voice message'}</p>}
     </article>
   );
 }

@@ -17,6 +17,8 @@ export interface Question {
   key: string;
   text: string;
   spoken: boolean;
+  /** It is being understood. */
+  waiting?: boolean;
 }
 
 export interface Reply {
@@ -123,7 +125,7 @@ export class Talk {
 
   /** A new question, or a message by voice. */
   ask(asked: Asked): void {
-    this.items.push({ kind: 'question', key: nextKey(), text: asked.text, spoken: Boolean(asked.audio) });
+    this.items.push({ kind: 'question', key: nextKey(), text: asked.text, spoken: Boolean(asked.audio), waiting: Boolean(asked.audio) });
     const reply = this.reply(asked);
     this.items.push(reply);
     remember(this.id, { agent: asked.agent, ...(this.items.length === 2 && { title: asked.text || 'Voice message' }) });
@@ -139,6 +141,7 @@ export class Talk {
       // The failed attempt gives way to one with the same key, so that the question stands in the conversation once.
       const fresh = this.reply(asked, reply.once);
       this.items = this.items.map((item) => (item === reply ? fresh : item));
+      this.waits(fresh, Boolean(asked.audio));
       void this.play(fresh, () => this.post(fresh));
     } else {
       this.ask(asked);
@@ -264,7 +267,14 @@ export class Talk {
     if (answer.state === 'completed') this.spoken = `Answer: ${plain(answer.text)}`;
     if (answer.state === 'stopped') this.spoken = 'The answer was stopped.';
     reply.stopping = false;
+    this.waits(reply, false);
     this.touch(reply);
+  }
+
+  /** Whether its question, a voice message, is still being understood. */
+  private waits(reply: Reply, waiting: boolean): void {
+    const question = this.items[this.items.indexOf(reply) - 1];
+    if (question?.kind === 'question' && question.spoken) question.waiting = waiting;
   }
 
   /** What the server has understood of a voice message stands where the question stands. */
@@ -273,7 +283,7 @@ export class Talk {
     const before = this.items[place - 1];
     const question: Question = { kind: 'question', key: nextKey(), text, spoken: true };
     if (before?.kind === 'question' && before.spoken && (before.text === '' || before.text === text)) {
-      this.items[place - 1] = { ...before, text };
+      this.items[place - 1] = { ...before, text, waiting: false };
     } else {
       this.items.splice(Math.max(place, 0), 0, question);
     }
