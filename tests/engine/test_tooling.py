@@ -172,6 +172,17 @@ def test_whoever_counts_is_told_of_each_call_and_how_it_ended(tmp_path: Path) ->
     assert all(0 <= seconds < 10 for *_, seconds in engine.notes.tools)
 
 
+def test_a_model_that_calls_what_is_not_there_is_told_some_of_what_is(tmp_path: Path) -> None:
+    many = [Given(f"tool_{number:03}", degrees, CITY) for number in range(300)]
+    events, _ = asyncio.run(played(tmp_path, [*asks(Tool("{}", id="c1", name="nobody")), *ANSWERS], *many))
+    [(output, error)] = returned(events)
+
+    assert output is None
+    assert error is not None
+    assert error.startswith("there is no tool named 'nobody'; there are tool_000, tool_001, ")
+    assert error.endswith("tool_039 and 260 more")
+
+
 def test_text_that_is_no_unicode_is_mended(tmp_path: Path) -> None:
     events, _ = asyncio.run(played(tmp_path, [*asks(BERN), *ANSWERS], Given("weather", gives_half_a_character, CITY)))
 

@@ -35,6 +35,9 @@ def call(id: Any, name: str) -> None:
             time.sleep(60)
         case "wrong":
             answer(id, result={"content": 7, "structuredContent": []})
+        case "complains":
+            text = {"type": "text", "text": "\x1b[31mit broke\u202e" + "no " * 5000}
+            answer(id, result={"content": [text], "isError": True})
         case "nothing":
             answer(id, result={})
         case "unstructured":

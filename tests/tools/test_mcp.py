@@ -483,6 +483,7 @@ def test_half_a_character_is_shown_as_missing():
         ("slow", "h: "),
         ("wrong", "does not fit"),
         ("steering", "h: "),
+        ("complains", "it broke"),
     ],
 )
 def test_an_answer_that_nobody_can_use_is_a_failure(tool: str, reason: str):

@@ -24,6 +24,8 @@ from rivermouth.providers import Finish, ModelRequest, Provider
 from rivermouth.tools import Asker, Spec, Tool
 
 MOST_AT_ONCE = 8
+MOST_TOLD = 40
+"""Names of tools that a model is told which has called one that there is not."""
 CHARS_A_TOKEN = 3
 LEAST_ROOM = 200
 """Tokens; where there is less left for results, the model answers with what it has."""
@@ -133,7 +135,9 @@ class ToolLoop:
     async def _run(self, call: ToolCall, sources: list[Source], most_chars: int) -> Result:
         tool = self._tools.get(call.name)
         if tool is None:
-            return failure(f"there is no tool named {call.name!r}; there are {', '.join(self._tools)}")
+            names = list(self._tools)
+            more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+            return failure(f"there is no tool named {call.name!r}; there are {', '.join(names[:MOST_TOLD])}{more}")
         async with self._places:
             return await self._hands.caller.call(tool, call, noting(self._hands.asker, sources), most_chars)
 

@@ -65,7 +65,7 @@ def result(found: mcp_types.CallToolResult) -> Any:
     """What a tool returned, as JSON. Raises: ToolFailed where the server calls it an error."""
     if found.is_error:
         text = "\n".join(map(_shown, found.content))
-        raise ToolFailed(text[:ERROR_CHARS] or "the tool failed without a word")
+        raise ToolFailed(printable(text)[:ERROR_CHARS] or "the tool failed without a word")
     if found.structured_content is not None:
         return found.structured_content
     return "\n".join(map(_shown, found.content))
