@@ -1,13 +1,14 @@
 """Two replicas with one Redis: rooms reach across, and an answer is followed, resumed and stopped at the other one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.servers import Redis
+from tests.servers import Redis, redis
 from tests.sockets.pages import Pages
 from tests.wire.conftest import Serving
-from tests.wire.world import WAYS, World
+from tests.wire.world import WAYS, World, eventually
 
 DRAIN = {"drain": 1.0}
 
@@ -82,3 +83,29 @@ def test_a_stop_at_the_other_replica_ends_it_for_whoever_follows_anywhere(two: T
 
     assert (reply["state"], reply["already"]) == ("stopped", False)
     assert (complete["full_response"], complete["stopped"]) == ("first", True)
+
+
+def test_rooms_reach_across_again_once_redis_is_back(serving: Serving, tmp_path: Path, database_url: str, pages: Pages):
+    with redis(tmp_path / "redis") as server:
+        shared = {"redis_url": server.url, "database_url": database_url, "runs": {"commit_timeout": 1.0}}
+        with (
+            serving(**shared) as one,
+            serving(**shared) as other,
+            pages.inside(one.url) as here,
+            pages.inside(other.url) as there,
+        ):
+            for page in (here, there):
+                page.emit("join", {"chatInstanceId": "ci_outage"})
+                page.until("joined")
+            server.kill()
+            here.ask("typing", {"chatInstanceId": "ci_outage"})
+            server.start()
+
+            def heard() -> bool:
+                here.ask("typing", {"chatInstanceId": "ci_outage"})
+                return bool(there.all("user-typing"))
+
+            back = eventually(heard)
+            lost = here.all("disconnect") + there.all("disconnect")
+
+    assert (back, lost) == (True, [])
