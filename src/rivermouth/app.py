@@ -193,7 +193,7 @@ async def build(
             on_change=metrics.watchers.set,
         )
         _background(stack, watchers.run())
-        intake = _files(stack, settings, rows, clock, embedder)
+        intake = _files(stack, settings, rows, clock, embedder, transcriber)
         _background(stack, _sweep(log, rows, clock, settings.runs.retention))
         if redis is not None:
             _background(stack, _take_over(log, runs, redis.look_seconds))
@@ -378,9 +378,16 @@ def _background(stack: AsyncExitStack, work: Any) -> None:
     stack.push_async_callback(end)
 
 
-def _files(stack: AsyncExitStack, settings: Settings, rows: Rows, clock: Clock, embedder: Embedder | None) -> Intake:
+def _files(
+    stack: AsyncExitStack,
+    settings: Settings,
+    rows: Rows,
+    clock: Clock,
+    embedder: Embedder | None,
+    transcriber: Transcriber | None,
+) -> Intake:
     """Takes files in, and has them indexed in the background."""
-    indexer = indexer_of(settings, rows, clock, embedder)
+    indexer = indexer_of(settings, rows, clock, embedder, transcriber)
     _background(stack, indexer.run())
     intake = intake_of(settings, rows, clock, indexer.wake)
     _background(stack, intake.keep_swept())

@@ -126,7 +126,7 @@ def test_a_file_that_failed_is_tried_again_when_it_is_given_again(ann: httpx.Cli
         (documents.encrypted_pdf(), "pdf", "the PDF is encrypted; give it without a password"),
         (documents.pdf(["x"])[:300], "pdf", "the PDF is broken: it cannot be opened"),
         (documents.deep_word(5000), "docx", "it is broken: it cannot be read to its end"),
-        (b"ID3\x04 music", "audio", "there is no transcriber on this server, so audio cannot be read"),
+        (b"ID3\x04 music", "audio", "it is no audio: nothing in it can be played"),
     ],
     ids=["empty", "encrypted", "broken", "deep", "audio"],
 )

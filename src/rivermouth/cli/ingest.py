@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 
 from rivermouth import logs
-from rivermouth.app import embedder_of
+from rivermouth.app import embedder_of, transcriber_of
 from rivermouth.cli.flags import settings_flags, settings_of
 from rivermouth.cli.local import opened
 from rivermouth.clock import SystemClock
@@ -45,8 +45,8 @@ class Found(NamedTuple):
 def command(paths: tuple[Path, ...], user: str, system: str, config: Path | None, **values: Any) -> int:
     """Take files in for a user, and wait until they can be searched. Works beside a running server.
 
-    Of a folder all files are taken in that can be read (PDF, DOCX, HTML, Markdown, CSV, text), but for hidden ones. One line
-    a file is printed: how it ended, its id, its path, and why it failed. The same file again is recognised.
+    Of a folder all files are taken in that can be read (PDF, DOCX, HTML, Markdown, CSV, text, audio), but for hidden ones.
+    One line a file is printed: how it ended, its id, its path, and why it failed. The same file again is recognised.
 
     \b
     Examples:
@@ -81,6 +81,7 @@ async def _ingest(settings: Settings, system: str, user: str, found: Sequence[Fo
         embedder = await embedder_of(settings, clock, stack)
         if embedder is not None:
             await embedder.embed(["Is it there?"])  # else each file would wait for it, without a word
+        transcriber = await transcriber_of(settings, clock, stack)
         try:
             intake = intake_of(settings, rows, clock, lambda: None)
         except OSError as error:
@@ -88,7 +89,7 @@ async def _ingest(settings: Settings, system: str, user: str, found: Sequence[Fo
                 f"the folder {settings.files} cannot be used: {error.strerror}; set data_dir"
             ) from error
         with _progress() as progress:
-            work = Work(rows, intake, indexer_of(settings, rows, clock, embedder), owner, progress)
+            work = Work(rows, intake, indexer_of(settings, rows, clock, embedder, transcriber), owner, progress)
             return await work.all(found)
 
 

@@ -8,8 +8,10 @@ and one that was only frozen would still believe in.
 
 import asyncio
 import fcntl
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -17,21 +19,38 @@ import structlog
 
 from rivermouth.clock import Clock
 from rivermouth.documents import File, Passage, Unreadable
-from rivermouth.errors import NotFound, ProviderBroken, ProviderFault, ProviderRefused, Unavailable
+from rivermouth.engine import recordings
+from rivermouth.errors import (
+    NotFound,
+    ProviderBroken,
+    ProviderFault,
+    ProviderRefused,
+    RivermouthError,
+    Unavailable,
+)
 from rivermouth.retrieval import parse
 from rivermouth.retrieval.embed import Embedder
 from rivermouth.settings import Settings
+from rivermouth.speech import Transcriber
+from rivermouth.speech._decode import Limits
 from rivermouth.stores import Rows
 
 logger = structlog.get_logger("rivermouth.indexing")
 
 AT_ONCE = 2
 """Files that one process reads at a time: one that takes its full time does not hold up all others."""
+AUDIO_AT_ONCE = 1
+"""Beside them, audio files: hours of sound keep whoever listens busy for as long, and nobody's document waits for that."""
+DEAF_SECONDS, DEAF_TRIES = 30.0, 3
+"""How long an audio file waits where what understands speech is away, and how often that may break off in it."""
 LOOK_SECONDS = 5.0
 """How often somebody looks for what other processes have taken in, or left."""
 NOTE_SECONDS = 0.5
 LONGEST_ASIDE = 600.0
 """Seconds for which a file is left whose embedder refuses it again and again."""
+DECODE_SECONDS = 600.0
+"""Of processor time, for the sound of one file."""
+Listen = Callable[[Path], AsyncGenerator[parse.Batch | parse.Whole, None]]
 ELSEWHERE_SECONDS = 86_400.0
 """How long another data directory, of those that share a database, may be away with the bytes of a file."""
 BUG = "something went wrong on our side while it was read"
@@ -51,8 +70,9 @@ NOW = Aside(until=0.0, pause=LOOK_SECONDS / 2)
 class Indexer:
     """Indexes the files of one data directory.
 
-    embedder: makes the passages' vectors; None for none. missing_after: seconds after which a file without bytes here is given
-    up; with a database that several data directories share, another may have them.
+    listen: reads an audio file; None where nothing understands speech. embedder: makes the passages' vectors; None for none.
+    missing_after: seconds after which a file without bytes here is given up; with a database that several data directories
+    share, another may have them.
     """
 
     def __init__(
@@ -62,11 +82,14 @@ class Indexer:
         clock: Clock,
         limits: parse.Limits,
         *,
+        listen: Listen | None = None,
         embedder: Embedder | None = None,
         missing_after: float = 0.0,
     ) -> None:
         self._rows, self._folder, self._clock, self._limits = rows, folder, clock, limits
         self._embedder, self._missing_after = embedder, missing_after
+        self._listen = listen
+        self._broken: Counter[str] = Counter()
         self._woken = asyncio.Event()
         self._aside: dict[str, Aside] = {}
 
@@ -78,13 +101,15 @@ class Indexer:
         """Index whatever there is, for ever."""
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
-                group.create_task(self._work())
+                group.create_task(self._work(audio=False))
+            for _ in range(AUDIO_AT_ONCE):
+                group.create_task(self._work(audio=True))
 
-    async def _work(self) -> None:
+    async def _work(self, *, audio: bool) -> None:
         while True:
             self._woken.clear()
             try:
-                while await self._one_of(await self._rows.unfinished_files()):
+                while await self._one_of(await self._rows.unfinished_files(), audio=audio):
                     pass
             except Unavailable:
                 pass  # whoever found out has said so
@@ -95,23 +120,24 @@ class Indexer:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._woken.wait()
 
-    async def _one_of(self, files: list[File]) -> bool:
+    async def _one_of(self, files: list[File], *, audio: bool) -> bool:
         """Whether any of them was there to be indexed."""
         for file in files:
-            if self._aside.get(file.id, NOW).until > self._clock.monotonic():
+            if (file.type == "audio") is not audio or self._aside.get(file.id, NOW).until > self._clock.monotonic():
                 continue
             try:
                 if await self.index(file):
                     return True
             except Unavailable as error:
-                if not isinstance(error.__cause__, ProviderRefused | ProviderBroken):
+                if not audio and not isinstance(error.__cause__, ProviderRefused | ProviderBroken):
                     raise
-                self._put_aside(file.id, files)
+                # What an audio file waits for, not all others need.
+                self._put_aside(file.id, files, max(DEAF_SECONDS, error.retry_after or 0.0) if audio else 0.0)
         return False
 
-    def _put_aside(self, id: str, waiting: list[File]) -> None:
+    def _put_aside(self, id: str, waiting: list[File], least: float) -> None:
         """Leave it for a while, longer each time: what its embedder refuses may be this one's text, and no other's."""
-        pause = min(self._aside.get(id, NOW).pause * 2, LONGEST_ASIDE)
+        pause = max(least, min(self._aside.get(id, NOW).pause * 2, LONGEST_ASIDE))
         there = {file.id for file in waiting}
         self._aside = {other: aside for other, aside in self._aside.items() if other in there}
         self._aside[id] = Aside(self._clock.monotonic() + pause, pause)
@@ -143,10 +169,12 @@ class Indexer:
             logger.info("file_failed", file=file.id, type=file.type, code=error.code)
         except NotFound:
             logger.info("file_deleted_meanwhile", file=file.id)
+        except ProviderBroken as error:
+            if not await self._gives_up(file, error):
+                raise _waits(file, error) from error
         except (ProviderFault, OSError) as error:
             # The others would have to wait for the same, so none is begun until the next look.
-            logger.warning("file_waits", file=file.id, why=type(error).__name__)
-            raise Unavailable(f"files cannot be indexed at the moment: {error}") from error
+            raise _waits(file, error) from error
         except Unavailable:
             raise
         except Exception:
@@ -155,9 +183,26 @@ class Indexer:
             await self._rows.finish_file(file.id, "failure", errors=[BUG])
         return True
 
+    async def _gives_up(self, file: File, error: ProviderBroken) -> bool:
+        """Whether it is this very recording that breaks whatever listens to it."""
+        if file.type != "audio":
+            return False
+        self._broken[file.id] += 1
+        if self._broken[file.id] < DEAF_TRIES:
+            return False
+        del self._broken[file.id]
+        await self._rows.finish_file(file.id, "failure", errors=[error.message])
+        return True
+
+    def _reading(self, file: File) -> AsyncGenerator[parse.Batch | parse.Whole, None]:
+        path = self._folder / file.id
+        if file.type == "audio" and self._listen is not None:
+            return self._listen(path)
+        return parse.read(path, file.type, self._limits)
+
     async def _read(self, file: File) -> None:
         stored, noted = 0, self._clock.monotonic()
-        async with aclosing(parse.read(self._folder / file.id, file.type, self._limits)) as reading:
+        async with aclosing(self._reading(file)) as reading:
             async for found in reading:
                 if isinstance(found, parse.Whole):
                     await self._rows.finish_file(file.id, "success", summary=found.summary, passages=stored)
@@ -174,11 +219,29 @@ class Indexer:
         await self._rows.add_passages(file.id, first, passages, vectors)
 
 
-def indexer_of(settings: Settings, rows: Rows, clock: Clock, embedder: Embedder | None = None) -> Indexer:
+def _waits(file: File, error: Exception) -> Unavailable:
+    logger.warning("file_waits", file=file.id, why=type(error).__name__)
+    after = error.retry_after if isinstance(error, RivermouthError) else None
+    return Unavailable(f"files cannot be indexed at the moment: {error}", retry_after=after)
+
+
+def indexer_of(
+    settings: Settings,
+    rows: Rows,
+    clock: Clock,
+    embedder: Embedder | None = None,
+    transcriber: Transcriber | None = None,
+) -> Indexer:
     """The indexer of the data directory that the settings name."""
+    listen: Listen | None = None
+    if transcriber is not None:
+        limits = Limits(audio_seconds=settings.limits.file_audio, work_seconds=DECODE_SECONDS)
+        listen = partial(recordings.read, transcriber=transcriber, limits=limits, language=settings.transcribe.language)
     shared = settings.database_url is not None
     missing_after = ELSEWHERE_SECONDS if shared else 0.0
-    return Indexer(rows, settings.files, clock, parse.Limits(), embedder=embedder, missing_after=missing_after)
+    return Indexer(
+        rows, settings.files, clock, parse.Limits(), listen=listen, embedder=embedder, missing_after=missing_after
+    )
 
 
 @contextmanager

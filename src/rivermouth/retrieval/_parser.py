@@ -59,7 +59,7 @@ class Reading:
 
                 yield from docx(path)
             case "audio":
-                raise Unreadable("unsupported", "there is no transcriber on this server, so audio cannot be read")
+                raise Unreadable("unsupported", "nothing on this server understands speech, so audio cannot be read")
             case _:
                 yield from ((section, 1.0) for section in self._text(path))
 

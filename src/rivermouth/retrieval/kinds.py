@@ -16,13 +16,18 @@ AUDIO = (
     b"OggS",
     b"fLaC",
     b"\xff\xfb",
+    b"\xff\xfa",
     b"\xff\xf3",
     b"\xff\xf2",
     b"\xff\xf1",
     b"\xff\xf9",
     b"#!AMR",
+    b"caff",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
     b"\x1a\x45\xdf\xa3",
 )
+MP4 = (b"M4A", b"M4B", b"M4V", b"mp4", b"iso", b"MSN", b"3gp", b"das", b"qt ")
+"""How the brand of such a file begins."""
 NOT_OURS = (b"{\\rtf", b"%!PS")
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """What Office wrote before 2007, and what it wraps a document with a password into."""
@@ -73,7 +78,7 @@ def _binary(head: bytes, tail: bytes) -> FileType | None:
 
 def _is_audio(head: bytes) -> bool:
     wave = head[:4] == b"RIFF" and head[8:12] == b"WAVE"
-    mp4 = head[4:8] == b"ftyp" and head[8:11] in (b"M4A", b"M4B", b"mp4", b"iso", b"MSN", b"3gp", b"dash")
+    mp4 = head[4:8] == b"ftyp" and head[8:11] in MP4
     aiff = head[:4] == b"FORM" and head[8:11] == b"AIF"
     return wave or mp4 or aiff or head.startswith(AUDIO)
 
