@@ -583,6 +583,30 @@ def test_a_tool_that_does_not_fit_hides_no_other_over_http_either():
     assert play(story()) == ["h.x"]
 
 
+def test_of_a_list_without_an_end_only_its_beginning_is_looked_at():
+    told = [{"name": f"t{number}"} for number in range(499)]
+
+    async def listed(request: Request, response: Response) -> Response:
+        message = await request.json()
+        if message.get("method") != "tools/list":
+            return response
+        tools = [*told, {"name": "x", "inputSchema": ANYTHING}, *({"name": f"u{number}"} for number in range(20_000))]
+        return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": {"tools": tools}})
+
+    async def fine(message: dict[str, Any]) -> Response:
+        return JSONResponse(message | {"result": {"content": [{"type": "text", "text": "fine"}]}})
+
+    async def story() -> tuple[list[str], dict[str, str]]:
+        async with answering(fine, listed) as (url, _), toolbox(h={"url": url}) as box:
+            return [name for name in names(box) if name.startswith("h.")], box.servers[0].left_out
+
+    mine, left_out = play(story())
+
+    assert mine == ["h.x"]
+    assert left_out["20000 more"] == "of one list 500 tools are looked at"
+    assert len(left_out) == 200
+
+
 def test_a_tool_that_does_not_fit_is_logged_once_however_often_it_is_listed(
     logged: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
 ):

@@ -12,6 +12,8 @@ from mcp.shared.message import SessionMessage
 from mcp_types import methods
 from pydantic import ValidationError
 
+LOOKED_AT = 500
+"""Tools of one list; each takes a moment in which nothing else runs, and far fewer are taken."""
 Unfit = Callable[[str, str], None]
 """Told the name of a tool that is taken out, and why."""
 
@@ -50,11 +52,14 @@ class _Sieve:
         message = item.message if isinstance(item, SessionMessage) else None
         if not isinstance(message, mcp_types.JSONRPCResponse) or not isinstance(message.result.get("tools"), list):
             return item
-        if self._why(message.result) is None:
-            return item
         # Nothing else has a list of this name at its top.
-        fit = [tool for tool in message.result["tools"] if self._fits(tool, message.result)]
-        return SessionMessage(message.model_copy(update={"result": message.result | {"tools": fit}}), item.metadata)
+        told = message.result["tools"]
+        result = message.result | {"tools": told[:LOOKED_AT]}
+        if len(told) > LOOKED_AT:
+            self._unfit(f"{len(told) - LOOKED_AT} more", f"of one list {LOOKED_AT} tools are looked at")
+        if self._why(result) is not None:
+            result["tools"] = [tool for tool in told[:LOOKED_AT] if self._fits(tool, result)]
+        return SessionMessage(message.model_copy(update={"result": result}), item.metadata)
 
     def _fits(self, tool: Any, result: dict[str, Any]) -> bool:
         why = self._why(result | {"tools": [tool]})
