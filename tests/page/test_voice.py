@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Route, expect, sync_playwright
 
 from tests.page.speech import spoken
-from tests.page.visit import CHROMIUM, FLAGS, Visit, visiting
+from tests.page.visit import CHROMIUM, FLAGS, Visit, faults, visiting
 
 MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
@@ -80,10 +80,21 @@ def test_what_was_said_stands_where_the_question_does(visit: Visit) -> None:
 def test_a_recording_can_be_thrown_away(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Record a voice message").click()
     expect(visit.page.get_by_role("timer")).to_have_text("0:01")
+    assert faults(visit.page) == []
     visit.page.keyboard.press("Escape")
 
     expect(visit.page.get_by_role("button", name="Record a voice message")).to_be_visible()
     expect(visit.replies()).to_have_count(0)
+
+
+def test_who_goes_elsewhere_in_the_middle_records_no_longer(visit: Visit) -> None:
+    visit.page.get_by_role("button", name="Record a voice message").click()
+    expect(visit.page.get_by_role("timer")).to_have_text("0:01")
+    visit.page.get_by_role("button", name="New conversation").click()
+
+    expect(visit.page.get_by_role("timer")).to_have_count(0)
+    visit.ask("Written")
+    expect(visit.replies()).to_contain_text("Written")
 
 
 def test_a_message_that_is_refused_says_why(visit: Visit) -> None:

@@ -18,7 +18,14 @@ export function Speaking({ most, disabled, onRecording, onSay, onTrouble }: Prop
   const [asking, setAsking] = useState(false);
   const newest = useRef<Recorder | null>(null);
   newest.current = recorder;
-  useEffect(() => () => newest.current?.cancel(), []);
+  useEffect(
+    () => () => {
+      // Somebody has gone to another conversation in the middle of it.
+      newest.current?.cancel();
+      onRecording(false);
+    },
+    [],
+  );
   const missing = noMicrophone();
 
   const begin = async () => {
