@@ -218,7 +218,14 @@ async def build(
             auth=auth,
             admission=Admission(settings=settings, auth=auth, runs=runs),
             session=SessionEvents(
-                settings=settings, clock=clock, auth=auth, asking=asking, runs=runs, rows=rows, watchers=watchers
+                settings=settings,
+                clock=clock,
+                auth=auth,
+                asking=asking,
+                runs=runs,
+                rows=rows,
+                watchers=watchers,
+                on_change=metrics.socket_streams.set,
             ),
             rooms=rooms,
             on_change=metrics.sockets.set,

@@ -1,6 +1,6 @@
-"""One line for each request and one for each run, to stderr: for people, or as JSON.
+"""One line for each request, each socket and each run, to stderr: for people, or as JSON.
 
-Nothing is logged per token. No line ever holds a credential or a query (a stream's ticket is in one), and none of these two
+Nothing is logged per token. No line ever holds a credential or a query (a stream's ticket is in one), and none of these
 kinds a text of anybody's; a warning that a model's server refused a call quotes its words, for whoever runs this server.
 """
 
@@ -114,6 +114,11 @@ def request_line(
         seconds=round(seconds, 4),
         principal=principal,
     )
+
+
+def socket_line(*, dialect: str | None, seconds: float, packets: int) -> None:
+    """One socket that has closed. packets: sent to it."""
+    structlog.get_logger().info("socket", dialect=dialect, seconds=round(seconds, 4), packets=packets)
 
 
 def printable(text: str) -> str:

@@ -57,6 +57,12 @@ class Metrics:
         self.sockets = Gauge(
             "rivermouth_sockets", "Sockets of Socket.IO that are open.", registry=registry, multiprocess_mode="livesum"
         )
+        self.socket_streams = Gauge(
+            "rivermouth_socket_streams",
+            "Answers that are followed on sockets; each is also a watcher.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.answers_unsaved = Gauge(
             "rivermouth_answers_unsaved",
             "Answers that wait for the database, to be saved.",

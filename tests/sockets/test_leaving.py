@@ -1,6 +1,8 @@
 """Sockets that go: the grace period, and whose answer it was."""
 
 import json
+from collections.abc import MutableMapping
+from typing import Any
 
 import httpx
 import pytest
@@ -125,3 +127,18 @@ def test_a_socket_leaves_nothing_behind(serving: Serving):
 
     assert empty, left
     assert "rivermouth_sockets 0.0" in meters
+
+
+def test_a_socket_has_one_line_in_the_log_and_its_polls_have_none(
+    serving: Serving, pages: Pages, logged: list[MutableMapping[str, Any]]
+):
+    with serving() as world:
+        with pages.inside(world.url, "polling", path="/session/socket.io/") as page:
+            page.emit("chat_stream", {"message": world.model.question(*"many tokens")})
+            page.until("chat_complete")
+            followed = world.http.get("/metrics").text
+        assert eventually(lambda: any(line["event"] == "socket" for line in logged))
+        lines = [line for line in logged if line["event"] in ("request", "socket") and line.get("path") != "/metrics"]
+
+    assert "rivermouth_socket_streams 0.0" in followed
+    assert [(line["event"], line["dialect"]) for line in lines] == [("request", "session"), ("socket", "session")]

@@ -194,6 +194,8 @@ class Front:
     def _note(self, request: Request, seconds: float) -> None:
         seen = request.seen
         self._metrics.request(dialect=seen.dialect or "none", route=seen.kind, status=seen.status)
+        if seen.kind == "socket.io" and "sid" in request.query and seen.status == 200:
+            return  # a poll; its socket has a line when it closes
         logs.request_line(
             method=request.method,
             path=request.path,

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-import structlog
-
+from rivermouth import logs
 from rivermouth.clock import Clock, iso
 from rivermouth.doors.http import (
     Disconnected,
@@ -37,8 +36,6 @@ from rivermouth.doors.socketio.session import SessionEvents
 from rivermouth.engine.auth import Auth
 from rivermouth.errors import BadRequest, MethodNotAllowed, NotFound, RivermouthError, TooLarge
 from rivermouth.settings import Settings
-
-logger = structlog.get_logger("rivermouth.sockets")
 
 PATHS = ("/socket.io/", "/socket.io")
 FLUSH_SECONDS = 10.0
@@ -261,6 +258,8 @@ class SocketsDoor:
             return
         caller.leave()
         self._on_change(len(self.callers))
+        seconds = self._clock.monotonic() - caller.opened
+        logs.socket_line(dialect=caller.system, seconds=seconds, packets=caller.outbox.taken)
         for send in caller.sends:
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, drop, send)
 

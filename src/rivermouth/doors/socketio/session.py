@@ -3,6 +3,7 @@
 chat_stream   POST /api/chat/stream      chat_resume   GET /streams/{id}      chat_stop   DELETE /streams/{id}
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from rivermouth import dialects
@@ -42,7 +43,10 @@ class SessionEvents:
         runs: Runs,
         rows: Rows,
         watchers: Watchers,
+        on_change: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """on_change: told how many answers are followed on all sockets."""
+        self._number, self._on_change = 0, on_change
         self._settings, self._clock, self._auth = settings, clock, auth
         self._asking, self._runs, self._rows, self._watchers = asking, runs, rows, watchers
         self._dialect = dialects.load(NAME)
@@ -127,12 +131,18 @@ class SessionEvents:
             stream.detach()
 
     async def _attend(self, caller: Caller, log: RunLog, stream: SocketStream) -> None:
+        self._count(1)
         try:
             with self._runs.watching(log), self._watchers.add(stream):
                 await stream.follow()
         finally:
+            self._count(-1)
             if caller.streams.get(log.run) is stream:
                 del caller.streams[log.run]
+
+    def _count(self, more: int) -> None:
+        self._number += more
+        self._on_change(self._number)
 
 
 def _where(log: RunLog) -> Reply:
