@@ -86,6 +86,8 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, tmp_path: Path) -> None
         expect(visit.page.get_by_role("button", name="Close the list")).to_be_focused()
         visit.page.keyboard.press("Escape")
         expect(visit.page.get_by_role("navigation")).to_have_count(0)
+        expect(visit.page.get_by_role("button", name="Conversations")).to_be_focused()
+        expect(visit.page).to_have_title("How is the tide? · Rivermouth")
 
 
 def test_colours_follow_the_system_and_the_persons_choice(browser: Browser, tmp_path: Path) -> None:

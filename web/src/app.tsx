@@ -75,6 +75,17 @@ function Room({ config }: { config: Config }) {
 
   const [dropping, drop] = useDrop((list) => files.add(list), !config.uploads.closed);
 
+  const title = all.find((one) => one.id === talk.id)?.title;
+  useEffect(() => {
+    document.title = title ? `${title} · Rivermouth` : 'Rivermouth';
+  }, [title]);
+  const menu = useRef<HTMLButtonElement>(null);
+  const covered = listed && !wide;
+  const uncover = () => {
+    setListed(false);
+    setTimeout(() => menu.current?.focus());
+  };
+
   const show = (id: string) => {
     open(id);
     setListed(false);
@@ -105,12 +116,12 @@ function Room({ config }: { config: Config }) {
     <div class={`room ${raw ? 'with-raw' : ''} ${dropping ? 'dropping' : ''}`} {...drop}>
       <a class="skip" href="#message" onClick={(event) => { event.preventDefault(); input.current?.focus(); }}>Skip to the message</a>
       {(wide || listed) && (
-        <Sidebar all={all} current={talk.id} onOpen={show} onNew={fresh} onClose={wide ? null : () => setListed(false)} version={config.version} />
+        <Sidebar all={all} current={talk.id} onOpen={show} onNew={fresh} onClose={wide ? null : uncover} version={config.version} />
       )}
-      <div class="middle">
+      <div class="middle" inert={covered}>
         <header>
           {!wide && (
-            <button type="button" class="quiet" aria-label="Conversations" aria-expanded={listed} onClick={() => setListed(!listed)}><Menu /></button>
+            <button type="button" class="quiet" ref={menu} aria-label="Conversations" aria-expanded={listed} onClick={() => setListed(!listed)}><Menu /></button>
           )}
           {!wide && <span class="brand"><Mark />Rivermouth</span>}
           <label class="agent">
