@@ -193,7 +193,8 @@ async def build(
             on_change=metrics.watchers.set,
         )
         _background(stack, watchers.run())
-        intake = _files(stack, settings, rows, clock, embedder, transcriber)
+        # One of their own: nobody who speaks waits for hours of recordings.
+        intake = _files(stack, settings, rows, clock, embedder, await transcriber_of(settings, clock, stack))
         _background(stack, _sweep(log, rows, clock, settings.runs.retention))
         if redis is not None:
             _background(stack, _take_over(log, runs, redis.look_seconds))

@@ -25,4 +25,6 @@ class Transcribe(Section):
     language: str | None = Field(
         None, description="What is spoken, such as `en`; found out by those that can if unset."
     )
-    parallel: Count = Field(2, description="Recordings transcribed at a time; further ones wait.")
+    parallel: Count = Field(
+        2, description="Voice messages transcribed at a time; further ones wait. Files do not count."
+    )

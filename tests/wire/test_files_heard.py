@@ -215,6 +215,31 @@ def test_a_file_that_is_deleted_meanwhile_is_no_longer_listened_to(ann: httpx.Cl
     assert len(ear.seen) - before <= 3
 
 
+def test_whoever_speaks_does_not_wait_for_a_file(tmp_path: Path, ear: Ear) -> None:
+    over, asked = threading.Event(), threading.Event()
+
+    def wait_for_files(handler: Handler) -> None:
+        if len(handler.body) > 1_000_000:
+            asked.set()
+            over.wait(PATIENCE)
+        handler.json({"text": TOPICS[0]})
+
+    ear.answer = wait_for_files
+    with (
+        listening(ear) as found,
+        running(tmp_path, answering(), transcribe={"url": found.url, "parallel": 1}) as server,
+        person(server, "ann") as ann,
+    ):
+        give(ann, minutes(3))
+        assert asked.wait(PATIENCE)
+        form = {"chatModelId": "cm_default", "chatInstanceId": "ci_1"}
+        address = f"{server.url}/api/chat/voice"
+        spoken = httpx.post(address, data=form, files={"audio": minutes(0.1)}, timeout=PATIENCE)
+        over.set()
+
+    assert spoken.json()["transcription"]["text"] == TOPICS[0]
+
+
 def test_without_a_transcriber_a_recording_says_so(tmp_path: Path) -> None:
     with running(tmp_path, answering(), transcribe={"backend": "none"}) as server, person(server, "ann") as ann:
         done = finished(ann, give(ann, minutes(0.1)))

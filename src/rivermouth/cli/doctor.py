@@ -20,6 +20,7 @@ from rivermouth.cli.migrate import way_line
 from rivermouth.cli.model import model_line, provider_name
 from rivermouth.cli.ports import addresses, port_problem
 from rivermouth.cli.redis_doctor import redis_findings
+from rivermouth.cli.speech import speech_finding
 from rivermouth.cli.tools import tool_findings
 from rivermouth.errors import BadRequest, RivermouthError, Unavailable
 from rivermouth.origins import Given
@@ -86,6 +87,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield _caught("built-in model", lambda: _embedded(settings), _mend_model(settings))
     yield _caught("model", lambda: asyncio.run(model_line(settings)), _mend_model(settings))
     yield from tool_findings(settings)
+    yield speech_finding(settings)
     for host, port in addresses(settings):
         yield _port(host, port)
 

@@ -161,6 +161,7 @@ class Front:
     async def _arriving(self, request: Request, receive: Receive, send: Send, serve: Serve) -> None:
         """Whoever serves it reads the body, or answers without: then what remains is thrown away, as far as that goes."""
         left = Unread(request, receive)
+        left.whole = request.method not in ("POST", "PUT", "PATCH")
         try:
             await serve(request, left, left.before(send))
         except Disconnected:
