@@ -34,6 +34,17 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self.transport.write(UNREADABLE)
             self.transport.close()
 
+    def write_at_once(self, text: str) -> bool:
+        """Send it in this same call; False, and nothing is sent, where something else still waits to be sent."""
+        transport = self.transport
+        if not self.handshake_complete or self.close_sent or self.disconnected:
+            return False
+        if transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        self.conn.send_text(text.encode())
+        transport.write(b"".join(self.conn.data_to_send()))
+        return True
+
     def handle_ping(self) -> None:
         """Answer it, unless its client does not read the answers."""
         if self.transport.get_write_buffer_size() > MOST_UNREAD:

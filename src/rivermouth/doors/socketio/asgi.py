@@ -1,5 +1,7 @@
 """Between the library and the server: bodies that are read already, answers with their length, and the cookie."""
 
+from collections.abc import Callable
+
 from rivermouth.dialects import Answer
 from rivermouth.doors.http import Message, Receive, Request, Scope, Send, answer, cookie_header
 
@@ -40,6 +42,12 @@ def accepting(scope: Scope, send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+def at_once(send: Send) -> Callable[[str], bool] | None:
+    """How to write to that websocket without waiting; None where the server is not ours."""
+    found: Callable[[str], bool] | None = getattr(getattr(send, "__self__", None), "write_at_once", None)
+    return found
 
 
 def _cookie(scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -35,6 +35,8 @@ class Caller:
         self.sid: str | None = None
         self.sends: set[Send] = set()
         """The server's own `send` of each request that is under way for it."""
+        self.at_once: Callable[[str], bool] | None = None
+        """Writes a packet to its websocket, if there is one and nothing waits there."""
         self.gone = self.parted = False
         """Nobody is there any more; it has been told that the server leaves."""
         self.checked = opened
@@ -61,8 +63,16 @@ class Caller:
         return msgspec.structs.replace(found, owners=(*found.owners, known.owners[0]))
 
     def emit(self, event: str, data: str) -> None:
-        """Put an event into its outbox. data: JSON."""
-        self.outbox.put_nowait(self._packet(event, data))
+        """Send an event, or put it into its outbox. data: JSON.
+
+        Where its websocket is idle it is written in this same call: through the library's queue, its writer's task and its
+        timeouts a token cost 140 µs instead of 90 (2026-11-21; over SSE 60).
+        """
+        outbox = self.outbox
+        if self.at_once is not None and outbox.idle and self.at_once(f'42["{event}",{data}]'):
+            outbox.taken += 1
+            return
+        outbox.put_nowait(self._packet(event, data))
 
     def tell(self, event: str, **fields: Any) -> None:
         """The same for what has still to be made JSON of."""

@@ -25,7 +25,7 @@ from rivermouth.doors.http import (
     read_body,
 )
 from rivermouth.doors.socketio.admission import Admission
-from rivermouth.doors.socketio.asgi import accepting, given, refuse, whole
+from rivermouth.doors.socketio.asgi import accepting, at_once, given, refuse, whole
 from rivermouth.doors.socketio.caller import SYSTEMS, Caller
 from rivermouth.doors.socketio.events import Events, data_of
 from rivermouth.doors.socketio.keeping import Keeper
@@ -155,6 +155,8 @@ class SocketsDoor:
         caller = self.callers.get(socket)
         if caller is not None:
             caller.sends.add(request.raw_send)
+            if (write := at_once(request.raw_send)) is not None:
+                caller.at_once = lambda text: found.upgraded and write(text)
         try:
             await wire.handle_request(prepared, self._reading(receive), accepting(prepared, send))
         finally:
@@ -215,6 +217,7 @@ class SocketsDoor:
         outbox.on_flood = lambda: self.keeper.abort(caller)
         if scope["type"] == "websocket":
             caller.sends.add(scope["send"])
+            caller.at_once = at_once(scope["send"])
         scope["rivermouth.socket"] = socket
         self._on_change(len(self.callers))
 

@@ -26,6 +26,11 @@ class Outbox(asyncio.Queue[Any]):
         """Whether an answer shall wait."""
         return self.bytes >= CROWDED_BYTES or self.qsize() >= CROWDED_PACKETS
 
+    @property
+    def idle(self) -> bool:
+        """Whether all that was put in has been sent, and somebody waits for more."""
+        return bool(self._getters) and self.empty()  # type: ignore[attr-defined]
+
     def _put(self, item: Any) -> None:
         super()._put(item)
         self.bytes += _size(item)
