@@ -1,12 +1,13 @@
 """Events that make no sense: each is answered in shape, nothing is logged as broken, and the socket stays."""
 
+import json
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import pytest
 
 from tests.sockets.pages import Pages
-from tests.sockets.raw import Polling, inside
+from tests.sockets.raw import Polling, inside, transport
 from tests.wire.conftest import Serving
 from tests.wire.world import World, eventually
 
@@ -149,3 +150,35 @@ def test_a_message_that_is_too_large_closes_its_socket_and_no_other(serving: Ser
 
     assert reason.startswith("transport")
     assert whole == "unharmed"
+
+
+def test_who_leaves_the_namespace_and_comes_back_on_the_same_transport_is_answered(world: World):
+    with inside(world.url) as raw:
+        raw.say("41")
+        raw.say("40")
+        raw.until("connected")
+        raw.emit("chat_stream", {"message": world.model.question("back", " again")})
+        whole = raw.until("chat_complete")["full_response"]
+
+    assert whole == "back again"
+
+
+def test_what_comes_behind_a_goodbye_in_the_same_poll_is_not_heard(world: World):
+    polling = Polling(world.http)
+    statuses = [polling.post('1\x1e40\x1e42["chat_stop",{}]\x1e41').status_code, polling.post("40").status_code]
+
+    assert statuses == [200, 400]
+
+
+def test_who_goes_while_it_is_looked_at_who_it_is_leaves_nothing(serving: Serving):
+    with serving() as world:
+        token = world.credential("session", "jwt")
+        for _ in range(20):
+            with transport(world.url) as raw:
+                raw.say("40" + json.dumps({"token": token}))
+                raw.connection.socket.close()
+        door = world.server.app._sockets
+        left = [door.callers, door._wire.eio.sockets, door._wire.environ, door._wire.manager.rooms]
+        empty = eventually(lambda: not any(left))
+
+    assert empty, left

@@ -115,6 +115,8 @@ class Wire(socketio.AsyncServer):  # type: ignore[misc]
         self._hooks.opened(socket, self.eio.sockets[socket].queue, environ["asgi.scope"])
 
     async def _handle_eio_message(self, socket: str, data: str | bytes) -> None:
+        if socket not in self.eio.sockets:
+            return  # it closed with what it said before
         try:
             packet = self._read(socket, data)
         except UNREADABLE:

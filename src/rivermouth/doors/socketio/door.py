@@ -223,22 +223,26 @@ class SocketsDoor:
 
     async def connecting(self, socket: str, sid: str, auth: Any) -> None:
         """See `_wire.Hooks`."""
-        caller = self.callers[socket]
+        caller = self.callers.get(socket)
+        if caller is None:
+            raise self._module.Refused("the transport is gone")
         try:
             await self._admission.admit(caller, auth, self.callers.values())
         except RivermouthError as error:
             raise self._module.Refused(error.message, data_of(error)) from None
-        caller.sid = sid
+        caller.sid, caller.gone = sid, False
 
     async def connected(self, socket: str) -> None:
         """See `_wire.Hooks`."""
-        caller = self.callers[socket]
-        if caller.system != "smarttalk":
+        caller = self.callers.get(socket)
+        if caller is not None and caller.system != "smarttalk":
             caller.tell("connected", message="Connected to the server", timestamp=iso(self._clock.now()))
 
     async def emitted(self, socket: str, event: str, values: list[Any], *, ack: int | None) -> None:
         """See `_wire.Hooks`."""
-        caller = self.callers[socket]
+        caller = self.callers.get(socket)
+        if caller is None:
+            return
         if event == "chat_stop" and len(caller.tasks) < 2 * self._settings.sockets.streams:
             caller.do(self._answer(caller, event, values, ack))  # it ends when the run does
         else:
