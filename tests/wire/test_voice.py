@@ -176,6 +176,30 @@ def test_what_was_said_before_is_what_the_model_knows(world: World, ear: Ear) ->
     assert said == [first, "One.", second]
 
 
+def test_a_conversation_that_is_deleted_meanwhile_is_not_made_again(world: World, ear: Ear) -> None:
+    question = world.model.question("Yes.")
+    over = threading.Event()
+
+    def late(handler: Handler) -> None:
+        over.wait(PATIENCE)
+        handler.json({"text": question})
+
+    ear.answer, before = late, len(ear.seen)
+    with streaming(world, conversation="ci_deleted") as stream:
+        assert eventually(lambda: len(ear.seen) > before)
+        started = world.server.do(_log(world.server, stream.run))[0]
+        world.server.do(delete(world.server, started.owner))
+        over.set()
+        body = stream.rest()
+
+    assert kinds(body) == ["transcription", "stream_start", "token", "agent_response", "stream_end"]
+    assert history(world, "ci_deleted") == []
+
+
+async def delete(server: Running, owner: str) -> None:
+    await server.app.runs._rows.delete_conversation((owner,), "smarttalk", "ci_deleted")
+
+
 @pytest.mark.parametrize("container", ["ogg of Firefox", "mp4 of Safari", "mp3", "wav", "m4a", "flac"])
 def test_any_container_is_taken_whatever_its_name(world: World, ear: Ear, container: str) -> None:
     ear.hears(world.model.question("Yes."))

@@ -83,11 +83,14 @@ class Hearing:
         self._most_chars, self._on_stored = most_chars, on_stored
 
     async def hear(self, turn: Turn) -> str:
-        """What is asked: in the conversation, and told of, when this returns. Raises: as `Spoken.heard`; Unavailable."""
+        """What is asked: in its conversation, if that is still there, and told of, when this returns.
+
+        Raises: as `Spoken.heard`; Unavailable.
+        """
         heard = await self._spoken.heard(self._most_chars)
         question = msgspec.structs.replace(self._question, text=heard.text, created=self._clock.now())
-        await self._rows.add_question(question)
-        self._on_stored(question)
+        if await self._rows.add_question(question):  # else its conversation was deleted meanwhile
+            self._on_stored(question)
         turn.heard(heard.text, heard.language, self._spoken.seconds)
         return heard.text
 
