@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rivermouth.providers.scripted import End, Text, Tool
+from rivermouth.providers.scripted import End, Fail, Text, Tool
 from rivermouth.tools import Asker, Spec
 from tests.engine.tools import Box
 from tests.sockets.pages import TRANSPORTS, Page, Pages
@@ -148,6 +148,28 @@ def test_a_tool_that_runs_is_announced_by_its_name(serving: Serving, pages: Page
     assert heard == ["chat-message", "tool-run-start", "chat-message"]
     assert set(told) == {"chatInstanceId", "name", "timestamp"}
     assert (told["chatInstanceId"], told["name"]) == ("ci_tool", "tells_time")
+
+
+def test_a_stopped_answer_is_heard_as_such_and_a_failed_one_is_not(world: World, pages: Pages):
+    gate = world.model.gate()
+    stopped, failed = world.model.question("half", gate, "never"), world.model.question(Fail("provider_refused", "no"))
+    with pages.inside(world.url) as page:
+        joined(page, "ci_ends")
+        asked = world.ask(WAYS["smarttalk"], stopped, conversation="ci_ends")
+        with world.streaming(asked) as stream:
+            stream.until_has(b"half")
+            world.http.delete(f"/streams/{stream.run}")
+            stream.rest()
+        page.until("chat-message", times=2)
+        body = {"message": failed, "chatInstanceId": "ci_ends", "chatModelId": "cm_x"}
+        world.http.post("/smarttalk/api/chat", json=body)
+        ask(world, "ci_ends", world.model.question("fine"))
+        page.until("chat-message", times=5)
+        heard = [told.value["message"] for told in page.all("chat-message")]
+
+    assert [message["text"] for message in heard[:4]] == [stopped, "half", failed, heard[3]["text"]]
+    assert heard[1]["metadata"]["finishReason"] == "stopped"
+    assert [message["user"]["role"] for message in heard] == ["user", "assistant", "user", "user", "assistant"]
 
 
 @pytest.mark.parametrize(
