@@ -1,6 +1,8 @@
 """Files of every kind, read in a process of their own: what is found where, and what is said of those that cannot be read."""
 
 import asyncio
+import os
+import signal
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -276,6 +278,26 @@ def test_reading_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     code, _ = refused(tmp_path, b"<html><body>" + b"<div>" * 100_000, "a.html", Limits(seconds=1.0))
 
     assert code == "too_slow"
+
+
+def test_a_machine_that_gives_the_reader_little_time_fails_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parse, "START_SECONDS", 0.5)
+    (tmp_path / "given").write_bytes(b"A sentence about rivers.\n" * 20_000)
+
+    async def play() -> Batch | Whole:
+        reading = parse.read(tmp_path / "given", "txt", Limits(seconds=2.0))
+        last = await anext(reading)
+        [path] = readers(tmp_path)
+        pid = int(path.parent.name)
+        os.kill(pid, signal.SIGSTOP)
+        asyncio.get_running_loop().call_later(3.0, os.kill, pid, signal.SIGCONT)
+        async for one in reading:
+            last = one
+        return last
+
+    assert isinstance(asyncio.run(asyncio.wait_for(play(), SECONDS)), Whole)
 
 
 def test_who_stops_listening_ends_the_process(tmp_path: Path) -> None:
