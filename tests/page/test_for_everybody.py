@@ -52,12 +52,7 @@ def talk(visit: Visit) -> None:
     expect(visit.replies().get_by_role("button", name="Approve")).to_be_visible()
 
 
-@pytest.fixture(params=["light", "dark"])
-def colours(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize(("colours", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light", "dark and narrow"])
 def test_axe_finds_nothing_serious(browser: Browser, tmp_path: Path, colours: str, size: dict[str, int]) -> None:
     with opened(browser, tmp_path, viewport=size, color_scheme=colours) as visit:
         found = faults(visit.page)

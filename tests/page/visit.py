@@ -50,11 +50,11 @@ class Visit:
         where.get_by_role("textbox", name="Message").fill(text)
         where.get_by_role("button", name="Send", exact=True).click()
 
-    def give(self, name: str, data: bytes, kind: str = "text/plain") -> Locator:
-        """Give a file, and return the shelf when it has been read."""
+    def give(self, name: str, data: bytes, kind: str = "text/plain", *, there: int = 1) -> Locator:
+        """Give a file, and return the shelf when so many have been read."""
         self.page.locator("input[type=file]").set_input_files({"name": name, "mimeType": kind, "buffer": data})
         shelf = self.page.get_by_role("region", name="Files")
-        expect(shelf.get_by_role("button", name="Take ")).to_have_count(1)
+        expect(shelf.get_by_role("button", name="Take ")).to_have_count(there)
         expect(shelf.get_by_role("progressbar")).to_have_count(0)
         return shelf
 
