@@ -90,7 +90,7 @@ def test_a_recording_that_changes_its_rate_in_the_middle_is_one_recording() -> N
 
 
 def test_only_the_sound_of_a_video_is_decoded() -> None:
-    made = ("-f", "lavfi", "-i", "testsrc=size=640x480:rate=25:duration=2", "-f", "lavfi", "-i", "sine=duration=2")
+    made = ("-f", "lavfi", "-i", "testsrc=size=160x120:rate=10:duration=2", "-f", "lavfi", "-i", "sine=duration=2")
 
     video = sounds.ffmpeg(*made, "-c:v", "libvpx", "-c:a", "libopus", "-f", "webm", "-")
 
