@@ -94,6 +94,7 @@ def visiting(browser: Browser, folder: Path, model: ScriptedProvider | None = No
     """
     model = model or ScriptedProvider(echo)
     context_options = settings.pop("context", {})
+    settings.setdefault("runs", {"drain": 0.1})  # what still waits in the end is waited for by nobody
     with running(folder / "data", provider=model, **settings) as server:
         context = browser.new_context(**context_options)
         try:
