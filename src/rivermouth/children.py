@@ -49,12 +49,13 @@ async def spawn(
 
 
 async def end(child: asyncio.subprocess.Process) -> None:
-    """Kill it, unless it has ended, and let go of it. Cancelled, it has ended all the same: a killed one takes a moment, and
-    one that nobody waits for outlives the loop."""
+    """Kill it, unless it has ended, and let go of it; nobody may be reading what it says. Cancelled, it has ended all the
+    same: a killed one takes a moment, and one that nobody waits for outlives the loop."""
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
-    waiting, cancelled = asyncio.ensure_future(child.wait()), False
+    # What it had said is read as well: asyncio takes no child for ended while there is more in its pipes than it reads ahead.
+    waiting, cancelled = asyncio.ensure_future(child.communicate()), False
     while not waiting.done():
         try:
             await asyncio.shield(waiting)

@@ -57,6 +57,10 @@ class Fronts:
         scheme = "https" if setup.endswith("shipped") else "http"
         with proxying(prepare, scheme) as proxy:
             behind = World(world.server, world.model, proxy.url)
+            if setup.startswith("caddy"):
+                behind.http.headers["Connection"] = (
+                    "close"  # see docs/deploying.md, "Answers that break off behind Caddy"
+                )
             with behind.http:
                 yield behind
 

@@ -182,7 +182,7 @@ def assert_joined(client: Client, last: End, whole: End, stage: Stage) -> None:
 
 
 @DIALECT
-@settings(PROFILE, max_examples=80)
+@settings(PROFILE, max_examples=50)
 @given(play=PLAYS)
 def test_a_live_answer_that_is_cut_anywhere(quick: World, dialect: str, play: Play) -> None:
     stage = Stage(quick, dialect, play, live=True)
@@ -203,7 +203,7 @@ def test_a_live_answer_that_is_cut_anywhere(quick: World, dialect: str, play: Pl
 
 
 @DIALECT
-@settings(PROFILE, max_examples=60)
+@settings(PROFILE, max_examples=50)
 @given(play=PLAYS)
 def test_a_finished_answer_that_is_cut_anywhere(quick: World, dialect: str, play: Play) -> None:
     stage = Stage(quick, dialect, play, live=False)
