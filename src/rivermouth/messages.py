@@ -60,6 +60,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     conversation_key: a caller's own key (knowbase `session_id`), used where `conversation` is None: found or made.
     stream: events or one JSON answer. search: look in the caller's files first. steps: record the steps on the way.
     options: how this client wants its dialect written; kept in `RunStarted.options`.
+    meta: what a conversation that this request makes keeps of it.
     cost: how much of a request limit it uses up.
     """
 
@@ -79,6 +80,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     steps: bool = False
     cost: int = 1
     options: dict[str, Any] = {}
+    meta: dict[str, Any] = {}
 
 
 class Reply(msgspec.Struct, kw_only=True):

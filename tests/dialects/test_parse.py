@@ -56,7 +56,8 @@ def refused(name, *, kind=BadRequest, **request):
             "smarttalk",
             {},
             ChatRequest(
-                message="Hi", stream=False, conversation="ci_1", agent="cm_1", steps=True, options={"chat_model": "cm_1"}
+                message="Hi", stream=False, conversation="ci_1", agent="cm_1", steps=True, options={"chat_model": "cm_1"},
+                meta={"chatModelId": "cm_1"},
             ),
         ),
         (

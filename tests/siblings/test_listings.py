@@ -111,6 +111,18 @@ def test_smarttalk_makes_an_instance_and_shows_its_history(world: World) -> None
     assert {"prompt_tokens", "completion_tokens", "total_tokens"} == set(answer["metadata"]["usage"])
 
 
+def test_smarttalk_names_whoever_answered_alike_in_a_history_that_a_first_question_began(world: World) -> None:
+    key = new_key()
+
+    with world.client() as visitor:
+        question = {"message": "Where?", "chatInstanceId": key, "chatModelId": "cm_default"}
+        told = visitor.post("/smarttalk/api/chat", json=question).json()["message"]
+        kept = visitor.get(address("smarttalk", key)).json()["messages"][-1]
+
+    assert kept["id"] == told["id"]
+    assert kept["user"]["id"] == told["user"]["id"] == "cm_default"
+
+
 def test_smarttalk_tells_a_model_and_asks_for_its_id(world: World) -> None:
     with world.client() as visitor:
         model = visitor.get("/api/chat/getModel", params={"id": "cm_default"})

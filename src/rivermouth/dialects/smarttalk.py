@@ -63,6 +63,7 @@ def parse(request: Incoming, limits: Limits) -> ChatRequest:
         search=_request.flag(body, "searchFiles") or False,
         steps=True,
         options={**told, **_reasoning(request.query), "chat_model": model},
+        meta={"chatModelId": model},
     )
 
 
@@ -78,6 +79,7 @@ def parse_voice(fields: Mapping[str, str], query: Mapping[str, str]) -> ChatRequ
         search=_request.query_flag(fields, "searchFiles") or False,
         steps=True,
         options={**view(query), **view(fields), "chat_model": model},
+        meta={"chatModelId": model},
     )
 
 

@@ -121,7 +121,7 @@ class Runs:
             key=request.conversation or request.conversation_key,
             must_exist=request.conversation is not None and request.conversation_must_exist,
             new_key=name_conversation(principal.name, int(at), unique),
-            meta={},
+            meta=request.meta,
             message=question,
             history_limit=self._settings.runs.history_messages,
             later=spoken is not None,

@@ -127,7 +127,7 @@ class Turn:
         self._log.hurry()
 
     def searched(self, query: str) -> None:
-        """Record a search of the caller's files; there are none yet, so it finds an honest nothing."""
+        """Record a search of the caller's files where there are none: it finds an honest nothing."""
         at = self._now()
         if self._steps:
             self._append(StepStarted(at, "searching", {"query": query, "file_count": 0}))
