@@ -35,6 +35,7 @@ def test_a_stop_keeps_what_there_is(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Stop the answer").click()
 
     expect(visit.replies().locator(".foot")).to_contain_text("Stopped")
+    expect(visit.page.locator("p[role=status]")).to_have_text("The answer was stopped.")
     expect(visit.replies().locator(".prose")).to_have_text("The first half")
     expect(visit.page.get_by_role("button", name="Send")).to_be_visible()
     assert visit.model.cancelled == 1
@@ -117,6 +118,7 @@ def test_conversations_are_listed_and_opened_again(visit: Visit) -> None:
 def test_a_failure_says_why_and_can_be_tried_again(visit: Visit) -> None:
     visit.ask("Hello?")
     expect(visit.replies().get_by_role("alert")).to_contain_text("the model's server is away")
+    expect(visit.page.locator("p[role=status]")).to_have_text("There is no answer.")
     visit.model._script = [Text("Here I am."), End()]
 
     visit.page.get_by_role("button", name="Try again").click()
@@ -134,6 +136,7 @@ def test_an_answer_that_breaks_off_keeps_its_half(visit: Visit) -> None:
     visit.ask("Hello?")
 
     expect(visit.replies().get_by_role("alert")).to_contain_text("broke the connection off")
+    expect(visit.page.locator("p[role=status]")).to_have_text("The answer broke off.")
     expect(visit.replies().locator(".prose")).to_have_text("Half of")
     visit.page.reload()
     expect(visit.replies().get_by_role("alert")).to_contain_text("broke off")

@@ -1,6 +1,8 @@
 """A message by voice, said into the browser's microphone."""
 
 import json
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Route, expect, sync_playwright
 
 from tests.page.speech import spoken
-from tests.page.visit import CHROMIUM, FLAGS, Visit, faults, visiting
+from tests.page.visit import CHROMIUM, FLAGS, PATIENCE, Visit, faults, visiting
+from tests.processes import processes_below
 
 MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
@@ -75,6 +78,57 @@ def test_what_was_said_stands_where_the_question_does(visit: Visit) -> None:
     assert b'name="chatModelId"\r\n\r\nassistant' in asked[0]
     assert b'filename="message.webm"' in asked[0]
     assert b"\x1a\x45\xdf\xa3" in asked[0]
+
+
+def test_a_reload_while_the_recording_is_decoded_loses_nothing(visit: Visit) -> None:
+    record(visit, 4)
+    until = time.monotonic() + PATIENCE / 1000
+    while not processes_below(os.getpid(), "rivermouth.speech._decoder"):
+        assert time.monotonic() < until, "nobody decodes it"
+        time.sleep(0.005)
+    visit.page.reload()
+
+    question = visit.page.locator("article.question p:not(.faint)")
+    expect(question).to_be_visible(timeout=60_000)
+    expect(visit.replies().locator(".prose")).to_have_text(question.inner_text())
+    expect(visit.replies()).to_have_count(1)
+    assert len(visit.questions()) == 1
+    visit.forgive("status of 404")  # the page has looked for a conversation that was not there yet
+
+
+def test_a_message_that_arrives_after_a_reload_is_waited_for(visit: Visit) -> None:
+    visit.context.route("**/api/chat/voice*", lambda route: None)
+    with visit.page.expect_request("**/api/chat/voice*"):
+        record(visit)
+    visit.page.reload()
+
+    expect(visit.page.locator("article.question.spoken")).to_have_text("Voice message, being understood …")
+    expect(visit.replies()).to_have_attribute("aria-busy", "true")
+    body = "".join(f"id: {number}\ndata: {json.dumps(one)}\n\n" for number, one in enumerate(HEARD, 1))
+    told = {"body": body, "content_type": "text/event-stream", "headers": {"Stream-Id": "r1"}}
+    visit.context.route("**/conversations/*/stream*", lambda route: route.fulfill(**told))
+    expect(visit.replies()).to_contain_text("Hello to you.")
+    assert visit.questions() == ["hello world"]
+    visit.forgive("status of 404")
+
+
+def test_a_message_that_never_arrives_is_given_up(visit: Visit) -> None:
+    visit.context.route("**/api/chat/voice*", lambda route: None)
+    with visit.page.expect_request("**/api/chat/voice*"):
+        record(visit)
+    visit.page.clock.install()
+    visit.page.reload()
+    expect(visit.page.locator("article.question.spoken")).to_have_text("Voice message, being understood …")
+    for _ in range(30):
+        visit.page.clock.run_for(1000)
+        if visit.replies().get_by_role("alert").count():
+            break
+
+    expect(visit.replies().get_by_role("alert")).to_contain_text("did not arrive")
+    visit.page.reload()
+    expect(visit.page.get_by_role("textbox", name="Message")).to_be_visible()
+    expect(visit.replies()).to_have_count(0)
+    visit.forgive("status of 404")
 
 
 def test_a_recording_can_be_thrown_away(visit: Visit) -> None:

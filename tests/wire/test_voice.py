@@ -1,6 +1,8 @@
 """`POST /api/chat/voice`: what a recording becomes, in a stream and whole, and what is refused with which status."""
 
+import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,12 +20,14 @@ from rivermouth.events import Event, UsageCounted
 from rivermouth.grammar import check
 from tests import sounds
 from tests.model_server import Handler, listening
+from tests.processes import is_alive, processes_below
 from tests.running import Running, running
 from tests.wire.conftest import Serving
 from tests.wire.world import PATIENCE, Stream, World, eventually
 
 VOICE = "/api/chat/voice"
 PROCESS = "rivermouth.speech._sphinx"
+DECODER = "rivermouth.speech._decoder"
 
 
 class Ear:
@@ -424,6 +428,47 @@ def test_whoever_comes_back_gets_what_was_understood_meanwhile(world: World, ear
     assert b"At its mouth." in elsewhere.replace(b'"},', b"")
 
 
+def leave_while_it_is_decoded(world: World, conversation: str, **fields: str) -> None:
+    """Somebody asks, and goes as soon as the recording is being decoded."""
+    data = sounds.recorded("mp3", sounds.said(sounds.WEATHER, pause=15))
+    request = world.http.build_request("POST", VOICE, data=form(conversation, **fields), files=audio(data))
+    connection = http.client.HTTPConnection(request.url.host, request.url.port)
+    try:
+        connection.request("POST", VOICE, request.read(), dict(request.headers))
+        assert eventually(lambda: bool(processes_below(os.getpid(), DECODER)))
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("stream", ["true", "false"])
+def test_whoever_leaves_while_it_is_decoded_finds_the_answer(world: World, ear: Ear, stream: str) -> None:
+    question, conversation = world.model.question("At its ", "mouth."), f"ci_reload_{stream}"
+    ear.hears(question)
+
+    leave_while_it_is_decoded(world, conversation, stream=stream)
+
+    assert eventually(lambda: len(history(world, conversation)) == 2)
+    assert history(world, conversation) == [("user", question), ("assistant", "At its mouth.")]
+
+
+def test_the_run_of_whoever_left_while_it_was_decoded_is_found_by_its_conversation(world: World, ear: Ear) -> None:
+    question, over = world.model.question("Yes."), threading.Event()
+
+    def late(handler: Handler) -> None:
+        over.wait(PATIENCE)
+        handler.json({"text": question})
+
+    ear.answer = late
+    leave_while_it_is_decoded(world, "ci_found", stream="true")
+    found = "/conversations/ci_found/stream"
+    assert eventually(lambda: world.http.head(found).status_code == 200)
+    with world.http.stream("GET", found) as response:
+        over.set()
+        body = Stream(response).rest()
+
+    assert kinds(body) == ["transcription", "stream_start", "token", "agent_response", "message_saved", "stream_end"]
+
+
 def test_the_same_key_again_joins_the_answer(world: World, ear: Ear) -> None:
     question = world.model.question("Yes.")
     ear.hears(question)
@@ -463,22 +508,9 @@ def test_a_server_that_is_killed_while_it_listens_ends_the_answer_at_its_next_st
 def test_a_server_that_is_killed_takes_the_process_that_listens_with_it(tmp_path: Path) -> None:
     children: set[str] = set()
     with killed_while_listening(tmp_path) as (process, _):
-        assert eventually(lambda: bool(children.update(listening_below(process.pid)) or children))
+        assert eventually(lambda: bool(children.update(processes_below(process.pid, PROCESS)) or children))
 
     assert eventually(lambda: not any(is_alive(child) for child in children))
-
-
-def listening_below(pid: int) -> set[str]:
-    """The processes of that one that listen to somebody."""
-    children = {child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()}
-    return {child for child in children if PROCESS.encode() in Path(f"/proc/{child}/cmdline").read_bytes()}
-
-
-def is_alive(pid: str) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
 
 
 @contextmanager

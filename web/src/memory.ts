@@ -7,6 +7,8 @@ export interface Entry {
   agent: string;
   /** The newest answer's stream, for the raw panel after a reload. */
   stream?: string;
+  /** When a message by voice was sent of which the server has not said yet what becomes of it. */
+  spoken?: number | undefined;
 }
 
 const LIST = 'rivermouth.conversations';

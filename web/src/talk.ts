@@ -1,8 +1,9 @@
 /** One conversation: what was said, the answer that is being made, and everything that can be done about it. */
 
 import { Answer, type Heard, type Source } from './answer';
+import { arrival, awaited, historyOf, holds, liveIn } from './arriving';
 import { newId, random, remember } from './memory';
-import { OWN, pause, read, Refused, request } from './wire';
+import { OWN, pause, read, Refused, request, requestIfThere } from './wire';
 
 export interface Asked {
   text: string;
@@ -104,13 +105,16 @@ export class Talk {
     this.trouble = null;
     this.changed();
     try {
-      const path = encodeURIComponent(this.id);
       // In this order: an answer that ends in between is in the history by then.
-      const running = await this.found(`smarttalk/conversations/${path}/stream?ids=1`);
-      const history = await this.found(`smarttalk/api/chat/history/${path}`);
+      const running = await requestIfThere(liveIn(this.id));
+      const history = await requestIfThere(historyOf(this.id));
       const told = history ? await history.json() : { messages: [] };
+      const sent = awaited(this.id);
       this.items = told.messages.map((message: any) => this.itemOf(message));
+      const waits = sent !== null && running?.status !== 200 && !(history && holds(history, told.messages, sent));
+      if (sent !== null && !waits) remember(this.id, { spoken: undefined });
       if (running?.status === 200) this.attach(running);
+      else if (waits) this.wait(sent);
       else this.mindTheGap();
     } catch (error) {
       this.trouble = words(error);
@@ -189,6 +193,7 @@ export class Talk {
     const { text, agent, search, audio } = reply.asked!;
     const headers = { 'Idempotency-Key': reply.once, 'X-On-Disconnect': `cancel_after=${STAY}` };
     if (audio) {
+      if (awaited(this.id) === null) remember(this.id, { spoken: Date.now() });
       const form = new FormData();
       form.append('chatModelId', agent);
       form.append('chatInstanceId', this.id);
@@ -212,7 +217,7 @@ export class Talk {
       try {
         const response = await open();
         this.opened(reply, response);
-        if (response.status === 204) return void this.load();
+        if (response.status === 204) return this.afresh();
         await read(response, (events) => {
           tries = 0;
           answer.lost = false;
@@ -222,7 +227,7 @@ export class Talk {
       } catch (error) {
         if (!(error instanceof TypeError) && !isPassing(error, reply)) {
           const gone = error instanceof Refused && (error.status === 404 || error.status === 410);
-          if (gone && answer.stream) return void this.load();
+          if (gone && answer.stream) return this.afresh();
           answer.fail(failureOf(error));
         }
       }
@@ -245,11 +250,8 @@ export class Talk {
     answer.stream ??= response.headers.get('Stream-Id');
     if (!answer.stream || !first) return;
     answer.state = 'running';
-    remember(this.id, { stream: answer.stream });
-    if (reply.asked) {
-      const told: Told = { conversation: this.id, stream: answer.stream, text: reply.asked.audio ? null : reply.asked.text };
-      this.channel?.postMessage(told);
-    }
+    remember(this.id, { stream: answer.stream, spoken: undefined });
+    if (reply.asked) this.tell(answer.stream, reply.asked.audio ? null : reply.asked.text);
     if (reply.stopping) void this.stop(reply);
     this.touch(reply);
   }
@@ -262,10 +264,20 @@ export class Talk {
     this.touch(reply);
   }
 
+  /** The answer is over, and its events are not kept: what there is of it is in the history. */
+  private afresh(): void {
+    this.spoken = '';
+    remember(this.id, { spoken: undefined });
+    void this.load();
+  }
+
   private finished(reply: Reply): void {
     const { answer } = reply;
     if (answer.state === 'completed') this.spoken = `Answer: ${plain(answer.text)}`;
     if (answer.state === 'stopped') this.spoken = 'The answer was stopped.';
+    // Why is said by the alert beside it.
+    if (answer.state === 'failed') this.spoken = answer.text ? 'The answer broke off.' : 'There is no answer.';
+    if (answer.state === 'failed' && !answer.stream) remember(this.id, { spoken: undefined });
     reply.stopping = false;
     this.waits(reply, false);
     this.touch(reply);
@@ -288,6 +300,12 @@ export class Talk {
       this.items.splice(Math.max(place, 0), 0, question);
     }
     if (place <= 1) remember(this.id, { title: text });
+  }
+
+  /** Other tabs are told what is asked here; null: as it is spoken, the stream will say. */
+  private tell(stream: string, text: string | null): void {
+    const told: Told = { conversation: this.id, stream, text };
+    this.channel?.postMessage(told);
   }
 
   /** Another tab has asked something in this conversation. */
@@ -319,6 +337,19 @@ export class Talk {
     });
   }
 
+  /** A message by voice was sent before a reload, and is not there yet. */
+  private wait(sent: number): void {
+    this.items.push({ kind: 'question', key: nextKey(), text: '', spoken: true, waiting: true });
+    const reply = this.reply(null);
+    this.items.push(reply);
+    void this.play(reply, async () => {
+      const found = await arrival(this.id, sent);
+      const stream = found.headers.get('Stream-Id');
+      if (stream) this.tell(stream, null);
+      return found;
+    });
+  }
+
   /** A question that was left without an answer, or with half of one, may be asked again. */
   private mindTheGap(): void {
     const before = this.items[this.items.length - 2];
@@ -339,15 +370,6 @@ export class Talk {
     reply.key = message.id;
     reply.answer = Answer.of(message.text, sources as Source[], finishReason);
     return reply;
-  }
-
-  private async found(path: string): Promise<Response | null> {
-    try {
-      return await request(path);
-    } catch (error) {
-      if (error instanceof Refused && error.status === 404) return null;
-      throw error;
-    }
   }
 
   private say(text: string): void {

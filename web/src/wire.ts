@@ -36,6 +36,16 @@ export async function request(path: string, init: RequestInit = {}): Promise<Res
   return response;
 }
 
+/** The same; null where there is no such thing. Throws: as `request`. */
+export async function requestIfThere(path: string): Promise<Response | null> {
+  try {
+    return await request(path);
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) return null;
+    throw error;
+  }
+}
+
 /** Why, in the server's words: the systems write them in shapes of their own. */
 export async function refusal(response: Response): Promise<Refused> {
   return refusalOf(response.status, await response.text().catch(() => ''), response.headers.get('Retry-After'));

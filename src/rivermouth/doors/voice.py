@@ -3,13 +3,13 @@
 credential → count → form to the disk → decode (400, 413) → the run, which understands what is said before it answers.
 
 The status goes out once the recording is decoded; what is not understood then is an error event in a stream, and 422 without.
+From the end of the form on nobody looks whether the client is still there: a page that is reloaded meanwhile finds the run,
+whose grace period begins with it.
 """
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -17,7 +17,7 @@ from rivermouth.dialects import smarttalk
 from rivermouth.documents import Unreadable
 from rivermouth.doors.asking import Question
 from rivermouth.doors.chat import ChatDoor, telling
-from rivermouth.doors.http import Disconnected, Receive, Request, Send
+from rivermouth.doors.http import Receive, Request, Send
 from rivermouth.doors.multipart import receive_form
 from rivermouth.engine.hearing import Spoken, spoken_in, unnamed
 from rivermouth.engine.intake import Arriving
@@ -29,7 +29,6 @@ from rivermouth.settings import Settings
 from rivermouth.speech import Transcriber
 from rivermouth.speech._decode import HOW, Limits
 
-T = TypeVar("T")
 NAME, FIELD = "smarttalk", "audio"
 DECODERS = 2
 """Recordings that are decoded at a time; each takes a processor for a moment."""
@@ -77,7 +76,7 @@ class VoiceDoor:
             grace = self._chat.grace(request)
             if arriving.size == 0:
                 raise BadRequest(f"{FIELD}: the recording is empty", field=FIELD)
-            spoken = await _unless_gone(self._decoded(audio, self._transcriber), receive)
+            spoken = await self._decoded(audio, self._transcriber)
         return Question(smarttalk, NAME, principal, chat, grace, once, extra, spoken), spoken
 
     async def _decoded(self, audio: Any, transcriber: Transcriber) -> Spoken:
@@ -88,24 +87,3 @@ class VoiceDoor:
             if error.code == "too_large":
                 raise TooLarge(f"{FIELD}: {error.message}") from None
             raise BadRequest(f"{FIELD}: {error.message}", field=FIELD) from None
-
-
-async def _unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
-    """What comes of the work. Raises: Disconnected where the client leaves first, and the work is cancelled."""
-
-    async def leave() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    working, leaving = asyncio.create_task(work), asyncio.create_task(leave())
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise Disconnected
-        return working.result()
-    finally:
-        for task in (working, leaving):
-            if not task.done():
-                task.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
