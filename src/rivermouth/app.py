@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from rivermouth import dialects, logs, providers
@@ -246,7 +247,10 @@ async def build(
             conversations=ConversationsDoor(auth=auth, rows=rows, runs=runs, following=following),
             sockets=sockets,
             siblings=apps,
-            own=Starlette(routes=[*ops.routes(checks, metrics, page=pointer), *docs.routes(apps)]),
+            own=Starlette(
+                routes=[*ops.routes(checks, metrics, page=pointer), *docs.routes(apps)],
+                exception_handlers={HTTPException: ops.refused},
+            ),
             page=None if page is None else (page, visitors_door),
             peek=auth.peek,
             clock=clock,

@@ -81,6 +81,14 @@ def test_a_file_is_only_read(client: httpx.Client) -> None:
     assert (post.status_code, post.headers["allow"]) == (405, "GET, HEAD")
 
 
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/metrics", "/docs", "/openapi.json"])
+def test_what_is_only_read_refuses_all_else_in_json(client: httpx.Client, path: str) -> None:
+    refused = client.post(path)
+
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+    assert refused.json() == {"error": {"code": "method_not_allowed", "message": f"POST is not for {path}"}}
+
+
 @pytest.mark.parametrize(
     "path", ["/page/", "/page/nothing", "/page/../app.py", "/page/%2e%2e/webui.py", "/page//etc/passwd"]
 )

@@ -7,6 +7,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from rivermouth.doors.socketio.nonsense import MESSAGES, Wrong
 from tests.sockets.pages import TRANSPORTS, Pages
 from tests.sockets.raw import HANDSHAKE, inside, transport
 from tests.wire.conftest import Serving
@@ -47,6 +48,36 @@ def test_a_credential_of_another_system_is_refused_by_its_name(world: World, pag
         message = page.until("connect_error").value
 
     assert "knowbase" in message
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "event"), [("session", "smarttalk", "join"), ("smarttalk", "session", "chat_stream")]
+)
+def test_a_token_of_the_other_system_is_refused_by_its_name(
+    world: World, pages: Pages, mine: str, theirs: str, event: str
+):
+    with pages.page(world.url, auth={"token": world.credential(mine, "jwt")}) as page:
+        page.until("connect")
+        refused = page.ask(event, {"chatInstanceId": "ci_1", "message": "no"})
+    with pages.page(
+        f"{world.url}", path=f"/{theirs}/socket.io/", auth={"token": world.credential(mine, "jwt")}
+    ) as page:
+        message = page.until("connect_error").value
+
+    assert refused["error"] == message == f"this is a token of {mine}; {theirs} takes one of its own, or none"
+    assert refused["code"].lower() == "unauthenticated"
+
+
+def test_of_a_token_that_does_not_hold_no_system_is_told(world: World, pages: Pages):
+    token = world.server.credential("session", "jwt", "revoked elsewhere")
+    world.server.do(world.server.app.auth.revoke(token))
+    forged = token[:-4] + "AAAA"
+    told = []
+    for one in (token, forged):
+        with pages.page(world.url, path="/smarttalk/socket.io/", auth={"token": one}) as page:
+            told.append(page.until("connect_error").value)
+
+    assert told == ["Token has been revoked", "Invalid token"]
 
 
 @pytest.mark.parametrize("how", ["auth", "auth with Bearer", "header"])
@@ -182,10 +213,36 @@ def test_listeners_that_are_pinned_have_the_sockets_of_their_system(serving: Ser
 
 
 @pytest.mark.parametrize(
-    ("query", "status"),
-    [("EIO=3&transport=polling", 400), ("EIO=4&transport=carrier", 400), ("EIO=4&transport=polling&sid=none", 400),
-     ("EIO=4&transport=polling&j=1", 400), ("EIO=4&transport=websocket", 400), ("", 400)],
-)  # fmt: skip
-def test_a_handshake_that_makes_no_sense_is_a_400(world: World, query: str, status: int):
-    assert world.http.get(f"/socket.io/?{query}").status_code == status
-    assert world.http.put(f"/socket.io/?{query}").status_code in (400, 405)
+    ("query", "code"),
+    [
+        ("EIO=4&transport=carrier", 0),
+        ("", 0),
+        ("EIO=4&transport=polling&sid=none", 1),
+        ("EIO=4&transport=polling&j=1", 3),
+        ("EIO=4&transport=websocket", 3),
+        ("EIO=3&transport=polling", 5),
+        ("transport=polling", 5),
+    ],
+)
+def test_a_handshake_that_makes_no_sense_is_refused_as_by_engine_io_itself(world: World, query: str, code: int):
+    refused = world.http.get(f"/socket.io/?{query}")
+    other = world.http.put(f"/socket.io/?{query}")
+
+    assert (refused.status_code, refused.json()) == (400, {"code": code, "message": MESSAGES[Wrong(code)]})
+    assert refused.headers["content-type"] == "application/json"
+    assert (other.status_code, other.headers["allow"]) == (405, "GET, POST")
+
+
+def test_a_post_that_opens_nothing_is_refused_as_by_engine_io_itself(world: World):
+    refused = [world.http.post(f"{HANDSHAKE}polling{more}", content="40") for more in ("", "&sid=none")]
+
+    assert [(one.status_code, one.json()["code"]) for one in refused] == [(400, 2), (400, 1)]
+
+
+@pytest.mark.parametrize(("query", "code"), [("EIO=4&transport=polling", 3), ("EIO=4&transport=websocket&sid=none", 1)])
+def test_a_websocket_that_makes_no_sense_is_refused_as_by_engine_io_itself(world: World, query: str, code: int):
+    with pytest.raises(InvalidStatus) as refused, connect(f"{world.url.replace('http', 'ws')}/socket.io/?{query}"):
+        pass
+
+    assert refused.value.response.status_code == 400
+    assert json.loads(refused.value.response.body)["code"] == code

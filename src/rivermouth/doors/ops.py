@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import rivermouth
-from rivermouth.errors import RivermouthError
+from rivermouth.doors.http import plain_failure
+from rivermouth.errors import MethodNotAllowed, NotFound, RivermouthError
 from rivermouth.metrics import CONTENT_TYPE, Metrics
 
 Check = Callable[[], Awaitable[str]]
@@ -60,6 +62,17 @@ async def ready(checks: Mapping[str, Check], timeout: float) -> Response:
     all_good = all(result["ok"] for result in results)
     body = {"ready": all_good, "checks": dict(zip(checks, results, strict=True))}
     return _json(body, status=200 if all_good else 503)
+
+
+def refused(request: Request, error: Exception) -> Response:
+    """What none of these paths takes, in the server's own shape."""
+    assert isinstance(error, HTTPException)
+    told: RivermouthError = NotFound(f"nothing is at {request.url.path[:200]}", what="path")
+    if error.status_code == MethodNotAllowed.status:
+        allow = tuple(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        told = MethodNotAllowed(f"{request.method} is not for {request.url.path}", allow=allow)
+    failure = plain_failure(told)
+    return Response(failure.body, failure.status, failure.headers, "application/json")
 
 
 async def _result(check: Check, timeout: float) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from redis.asyncio.connection import parse_url
 from socketio import packet as kinds
 from socketio.exceptions import ConnectionRefusedError as Refused
 
+from rivermouth.doors.socketio.nonsense import NoEngineIo, Wrong, told
 from rivermouth.doors.socketio.outbox import Outbox
 from rivermouth.settings import Settings
 from rivermouth.stores.redis_client import FAILURES, PREFIX, connect, why
@@ -78,6 +79,15 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     def generate_id(self) -> str:
         made: str = super().generate_id()
         return made if self.number is None else f"{self.number}.{made}"
+
+    def _bad_request(self, message: str | None = None) -> Any:
+        """What the library finds wrong after the door has looked: a request out of order."""
+        answer = super()._bad_request(message)
+        return {
+            **answer,
+            "headers": [("Content-Type", "application/json")],
+            "response": told(NoEngineIo(Wrong.BAD_REQUEST)).body,
+        }
 
     def create_queue(self, *_: Any, **__: Any) -> Outbox:
         return Outbox()

@@ -12,7 +12,7 @@ from rivermouth.doors.http import Send, cookie_in
 from rivermouth.doors.socketio.outbox import Outbox
 from rivermouth.doors.socketio.stream import SocketStream
 from rivermouth.engine.auth import Auth, Principal
-from rivermouth.errors import BadRequest
+from rivermouth.errors import BadRequest, Unauthenticated
 
 SYSTEMS = ("session", "smarttalk")
 """Those whose contracts have Socket.IO; their events have different names."""
@@ -54,7 +54,12 @@ class Caller:
         Raises: Unauthenticated.
         """
         if self.authorization is not None:
-            return await auth.authenticate(system, ("jwt",), self.authorization, self.address)
+            named = auth.peek(self.authorization)
+            whose = named if named in SYSTEMS else system
+            found = await auth.authenticate(whose, ("jwt",), self.authorization, self.address)
+            if whose != system:  # told of a token that holds, and of no other
+                raise Unauthenticated(f"this is a token of {whose}; {system} takes one of its own, or none")
+            return found
         found = auth.anonymous(system, self.address, self.cookie)
         if self.given is None:
             return found

@@ -6,7 +6,7 @@ handshake ── connect ──▶ in ── chat_stream … ──▶ gone
 
 import asyncio
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +21,6 @@ from rivermouth.doors.http import (
     Send,
     answer,
     drop,
-    plain_failure,
     read_body,
 )
 from rivermouth.doors.socketio.admission import Admission
@@ -30,11 +29,12 @@ from rivermouth.doors.socketio.caller import SYSTEMS, Caller
 from rivermouth.doors.socketio.events import Events, data_of
 from rivermouth.doors.socketio.keeping import Keeper
 from rivermouth.doors.socketio.neighbours import Neighbours
+from rivermouth.doors.socketio.nonsense import NoEngineIo, Wrong, refuse_nonsense, refuse_stranger, told
 from rivermouth.doors.socketio.outbox import Outbox
 from rivermouth.doors.socketio.rooms import Rooms
 from rivermouth.doors.socketio.session import SessionEvents
 from rivermouth.engine.auth import Auth
-from rivermouth.errors import BadRequest, MethodNotAllowed, NotFound, RivermouthError, TooLarge
+from rivermouth.errors import MethodNotAllowed, NotFound, RivermouthError, TooLarge
 from rivermouth.settings import Settings
 
 PATHS = ("/socket.io/", "/socket.io")
@@ -78,14 +78,14 @@ class SocketsDoor:
         """A request of the polling transport."""
         request.seen.kind, request.seen.dialect = "socket.io", system
         try:
-            self._admit(request.scope, request.headers, request.query, system)
             if request.method not in ("GET", "POST"):
                 raise MethodNotAllowed(f"{request.method} is not for {request.path}", allow=("GET", "POST"))
+            self._admit(request, system)
             body = await read_body(receive, request.headers, self._settings.sockets.message_bytes)
             owner = self._neighbours.owner_of(request.query.get("sid", "")) if self._neighbours is not None else None
             if self._neighbours is not None and owner is not None:
-                told, headers = await self._neighbours.hand_on(owner, request, system, body, receive)
-                await answer(request, send, told, headers)
+                theirs, headers = await self._neighbours.hand_on(owner, request, system, body, receive)
+                await answer(request, send, theirs, headers)
             else:
                 await self._pass_on(await self._ready(), request, system, body, receive, send)
         except Disconnected:
@@ -93,38 +93,36 @@ class SocketsDoor:
         except RivermouthError as error:
             if isinstance(error, TooLarge):
                 self._drop(request.query.get("sid", ""))
-            await answer(request, send, plain_failure(error), [(b"connection", b"close")])
+            await answer(request, send, told(error), [(b"connection", b"close")])
 
     async def upgrade(self, scope: Scope, system: str | None, receive: Receive, send: Send) -> None:
         """A websocket, of its own or in place of polling."""
         request = Request({**scope, "method": "GET"}, pinned=None)
         try:
-            self._admit(scope, request.headers, request.query, system)
+            self._admit(request, system, websocket=True)
             wire = await self._ready()
             await self._carry(wire, scope, request, system, receive, send)
         except RivermouthError as error:
-            await refuse(send, plain_failure(error))
+            await refuse(send, told(error))
         except OSError:
             pass  # it is gone
 
-    def _admit(self, scope: Scope, headers: Mapping[str, str], query: Mapping[str, str], system: str | None) -> None:
+    def _admit(self, request: Request, system: str | None, *, websocket: bool = False) -> None:
         if system is not None and system not in SYSTEMS:
             raise NotFound(f"{system} has no Socket.IO; {' and '.join(SYSTEMS)} have", what="path")
-        self._admission.admit_origin(headers)
-        if "j" in query:
-            raise BadRequest("JSONP is not served", field="j")
-        if "sid" not in query:
-            if query.get("EIO") != "4":
-                raise BadRequest("Socket.IO is served to clients of version 3 and 4 (EIO=4)", field="EIO")
-            self._admission.admit_transport(scope, self.callers.values())
+        self._admission.admit_origin(request.headers)
+        refuse_nonsense(request.method, request.query, websocket=websocket)
+        if "sid" not in request.query:
+            self._admission.admit_transport(request.scope, self.callers.values())
 
     async def _pass_on(
         self, wire: Any, request: Request, system: str | None, body: bytes, receive: Receive, send: Send
     ) -> None:
+        refuse_stranger(request.query, wire.eio.sockets)
         socket = request.query.get("sid", "")
         if request.method == "POST" and not self._module.are_readable(body):
             self._drop(socket)
-            raise BadRequest("this is not a payload of engine.io 4")
+            raise NoEngineIo(Wrong.BAD_REQUEST)
         scope = self._prepared(request, system)
         watching = asyncio.create_task(self._watch(receive, socket)) if socket and request.method == "GET" else None
         caller = self.callers.get(socket)
@@ -147,10 +145,11 @@ class SocketsDoor:
     async def _carry(
         self, wire: Any, scope: Scope, request: Request, system: str | None, receive: Receive, send: Send
     ) -> None:
+        refuse_stranger(request.query, wire.eio.sockets)
         socket = request.query.get("sid", "")
         found = wire.eio.sockets.get(socket)
-        if socket and (found is None or found.upgrading or found.upgraded):
-            raise BadRequest("there is no such session, or it is a websocket already", field="sid")
+        if found is not None and (found.upgrading or found.upgraded):
+            raise NoEngineIo(Wrong.BAD_REQUEST)
         prepared = self._prepared(request, system)
         caller = self.callers.get(socket)
         if caller is not None:

@@ -17,7 +17,7 @@ import msgspec
 
 from rivermouth.dialects import Answer
 from rivermouth.doors.http import Disconnected, Message, Receive, Request, Send
-from rivermouth.errors import BadRequest
+from rivermouth.doors.socketio.nonsense import NoEngineIo, Wrong
 
 Serve = Callable[[Request, str | None, Receive, Send], Awaitable[None]]
 LENGTHS = struct.Struct("!II")
@@ -67,17 +67,17 @@ class Neighbours:
     async def hand_on(
         self, number: int, request: Request, system: str | None, body: bytes, receive: Receive
     ) -> tuple[Answer, list[tuple[bytes, bytes]]]:
-        """The answer of that process. Raises: BadRequest where it is not there; Disconnected."""
+        """The answer of that process. Raises: NoEngineIo where it is not there; Disconnected."""
         scope = {name: request.scope[name] for name in HOLDS if name in request.scope}
         try:
             reader, writer = await asyncio.open_unix_connection(self._place(number))
         except OSError:
-            raise BadRequest("there is no such session", field="sid") from None
+            raise NoEngineIo(Wrong.UNKNOWN_SID) from None
         try:
             await _write(writer, msgspec.msgpack.encode(Poll(scope, system)), body)
             head, body = await _either(_read(reader), receive)
         except (asyncio.IncompleteReadError, OSError):
-            raise BadRequest("there is no such session", field="sid") from None
+            raise NoEngineIo(Wrong.UNKNOWN_SID) from None
         finally:
             writer.close()
         reply = msgspec.msgpack.decode(head, type=Reply)
