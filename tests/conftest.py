@@ -1,17 +1,31 @@
 """What holds for all tests, and the servers that many of them share."""
 
+import functools
 import sys
 import threading
 from collections.abc import Iterator, MutableMapping
 from typing import Any, TextIO, cast
 
+import httpx._transports.default as httpx_transports
 import pytest
 import redis as redis_py
 import structlog
+from hypothesis import HealthCheck, settings
+from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from tests.servers import Postgres, Redis, postgres, redis
+
+# No test fails because the machine is busy with others.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
+SHORT = ConsoleRenderer(exception_formatter=plain_traceback)
+"""The default one shows every local variable, which holds up the server that logs a traceback for a second and more."""
+
+# Reading all authorities of the world takes 30 ms of CPU; httpx does it anew for each client, also for one without TLS.
+httpx_transports.create_ssl_context = functools.cache(httpx_transports.create_ssl_context)
 
 
 def errors_alone(_logger: object, method: str, event: EventDict) -> EventDict:
@@ -25,7 +39,7 @@ def log_to_the_true_stderr() -> None:
     """Errors alone, and to no stream that a test replaces: servers that many tests share log while others read their stdout."""
     structlog.reset_defaults()
     structlog.configure(
-        processors=[errors_alone, *structlog.get_config()["processors"]],
+        processors=[errors_alone, *structlog.get_config()["processors"][:-1], SHORT],
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, sys.__stderr__)),
     )
 
