@@ -85,6 +85,19 @@ def test_a_stop_at_the_other_replica_ends_it_for_whoever_follows_anywhere(two: T
     assert (complete["full_response"], complete["stopped"]) == ("first", True)
 
 
+def test_a_stop_by_the_session_reaches_the_answers_of_both_replicas(two: Two, pages: Pages):
+    questions = [world.model.question("first", world.model.gate(), "never") for world in (two.one, two.other)]
+    with pages.inside(two.one.url) as here, pages.inside(two.other.url) as there:
+        for page, question in zip((here, there), questions, strict=True):
+            page.emit("chat_stream", {"message": question, "session_id": "on both"})
+            page.until("chat_token")
+        reply = here.ask("chat_stop", {"session_id": "on both"})
+        completes = [page.until("chat_complete").value for page in (here, there)]
+
+    assert [complete["stopped"] for complete in completes] == [True, True]
+    assert set(reply["stream_ids"]) == {complete["stream_id"] for complete in completes}
+
+
 def test_rooms_reach_across_again_once_redis_is_back(serving: Serving, tmp_path: Path, database_url: str, pages: Pages):
     with redis(tmp_path / "redis") as server:
         shared = {"redis_url": server.url, "database_url": database_url, "runs": {"commit_timeout": 1.0}}

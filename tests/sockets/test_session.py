@@ -78,6 +78,29 @@ def test_a_stop_by_the_session_finds_the_answer_that_is_being_made(world: World,
     assert (complete["full_response"], complete["stopped"]) == ("first", True)
 
 
+def test_a_stop_by_the_session_stops_all_that_is_being_made_there(world: World, pages: Pages):
+    questions = [world.model.question(f"{number}:", world.model.gate(), "never") for number in range(3)]
+    other = world.model.question("other", gate := world.model.gate(), " goes on")
+    with pages.inside(world.url) as page:
+        for question in questions:
+            page.emit("chat_stream", {"message": question, "session_id": "to stop, all"})
+        page.emit("chat_stream", {"message": other, "session_id": "goes on"})
+        page.until("chat_token", times=4)
+        streams = {heard.value["stream_id"] for heard in page.all("chat_stream_started")}
+        reply = page.ask("chat_stop", {"session_id": "to stop, all"})
+        page.until("chat_complete", times=3)
+        world.open(gate)
+        last = page.until("chat_complete", times=4).value
+        completes = [heard.value for heard in page.all("chat_complete")]
+
+    assert [complete["stream_id"] in reply["stream_ids"] for complete in completes] == [True, True, True, False]
+    assert [complete.get("stopped") for complete in completes] == [True, True, True, None]
+    assert (reply["state"], reply["already"], len(reply["stream_ids"])) == ("stopped", False, 3)
+    assert set(reply["stream_ids"]) < streams
+    assert reply["stream_ids"][0] == reply["stream_id"]
+    assert (last["full_response"], "stopped" in last) == ("other goes on", False)
+
+
 def test_answers_side_by_side_on_one_socket_are_told_apart_by_their_stream(world: World, pages: Pages):
     gate = world.model.gate()
     questions = [world.model.question(f"{number}:", gate, f"{number}!") for number in range(10)]

@@ -73,9 +73,9 @@ class Elsewhere:
         except Unavailable:
             return ASK_AGAIN
 
-    async def latest(self, conversation_row: str) -> str | None:
-        """The run that began last in that conversation, on any replica."""
-        return await self._replicas.latest(conversation_row)
+    async def recent(self, conversation_row: str, most: int) -> list[str]:
+        """The runs that began last in that conversation, on any replica; the newest first."""
+        return await self._replicas.recent(conversation_row, most)
 
 
 async def _has_ended(log: RunLog, *, within: float) -> bool:

@@ -43,6 +43,8 @@ logger = structlog.get_logger("rivermouth.runs")
 
 PATIENCE = 2.0
 """Leases for which a stop waits for another replica."""
+MOST_AT_ONCE = 16
+"""Answers in one conversation that are looked for across replicas."""
 GLANCE = 1.0
 """Seconds for which the end of a run waits for a number that it could do without."""
 
@@ -188,12 +190,15 @@ class Runs:
 
     async def live_in(self, conversation_row: str) -> RunLog | None:
         """The log of the newest live run of the conversation of that row; None where nothing is being answered."""
-        here = (run.log for run in reversed(self.live.values()) if run.log.started.conversation_row == conversation_row)
-        latest = await self._elsewhere.latest(conversation_row) if self._elsewhere is not None else None
-        if latest is None or latest in self.live:
-            return next(here, None)
-        log = await self._log.find(latest)
-        return log if log is not None and log.live and log.ended is None else next(here, None)
+        return next(iter(await self.all_live_in(conversation_row, most=1)), None)
+
+    async def all_live_in(self, conversation_row: str, *, most: int = MOST_AT_ONCE) -> list[RunLog]:
+        """The logs of its live runs, the newest first; of other replicas those that are among the `most` that began last."""
+        here = [run.log for run in self.live.values() if run.log.started.conversation_row == conversation_row]
+        recent = await self._elsewhere.recent(conversation_row, most) if self._elsewhere is not None else []
+        found = [await self._log.find(run) for run in recent if run not in self.live]
+        theirs = [log for log in found if log is not None and log.live and log.ended is None]
+        return sorted([*theirs, *reversed(here)], key=lambda log: log.started.at, reverse=True)
 
     async def stop(self, run_id: str) -> tuple[RunLog, bool]:
         """Stop a run; returns its log once it has ended, and whether it was over or stopped before.

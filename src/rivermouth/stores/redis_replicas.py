@@ -77,10 +77,10 @@ class RedisReplicas:
         async with answering(within=self._timeout):
             return float(await self._viewed(args=[self._prefix, run])) / 1000
 
-    async def latest(self, conversation_row: str) -> str | None:
+    async def recent(self, conversation_row: str, most: int) -> list[str]:
         async with answering(within=self._timeout):
-            run = await self._redis.get(f"{self._prefix}latest:{conversation_row}")
-        return run.decode() if isinstance(run, bytes) else None
+            runs = await self._redis.lrange(f"{self._prefix}recent:{conversation_row}", 0, most - 1)
+        return [run.decode() for run in runs if isinstance(run, bytes)]
 
     async def renew(self) -> None:
         """Say again what is viewed here. Raises: Unavailable."""

@@ -8,7 +8,7 @@ Keys, all behind one prefix:
     journal:ID         stream: entry N-0 is its group commit N
     control:ID         stream: messages for it
     where:RUN          the replica whose journal holds a run that has no record yet
-    latest:ROW         the run that began last in the conversation of that row
+    recent:ROW         list: the runs that began last in the conversation of that row, the newest first
     run:RUN head:RUN   a finished run, and its first event, which is kept longer
     stop:RUN           somebody has asked for the run to be stopped
     probe              whoever is asked whether it is ready has written this
@@ -51,7 +51,11 @@ if body ~= '' then
     for i = 11 + given_up, #ARGV, 2 do
         redis.call('SET', prefix .. 'where:' .. ARGV[i], me, 'PX', trace)
         if ARGV[i + 1] ~= '' then
-            redis.call('SET', prefix .. 'latest:' .. ARGV[i + 1], ARGV[i], 'PX', trace)
+            local recent = prefix .. 'recent:' .. ARGV[i + 1]
+            redis.call('LREM', recent, 0, ARGV[i])
+            redis.call('LPUSH', recent, ARGV[i])
+            redis.call('LTRIM', recent, 0, 15)
+            redis.call('PEXPIRE', recent, trace)
         end
     end
 end

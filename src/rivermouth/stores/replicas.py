@@ -36,5 +36,5 @@ class Replicas(Protocol):
     async def viewed(self, run: str) -> float:
         """For how many seconds at least a viewer elsewhere is to be reckoned with; 0.0 where there is none."""
 
-    async def latest(self, conversation_row: str) -> str | None:
-        """The run that began last in the conversation of that row; it may be over."""
+    async def recent(self, conversation_row: str, most: int) -> list[str]:
+        """The runs that began last in the conversation of that row, the newest first, 16 at most; they may be over."""

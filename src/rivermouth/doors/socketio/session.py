@@ -3,6 +3,7 @@
 chat_stream   POST /api/chat/stream      chat_resume   GET /streams/{id}      chat_stop   DELETE /streams/{id}
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -76,18 +77,28 @@ class SessionEvents:
         return {**_where(log), "state": log.state}
 
     async def stop(self, caller: Caller, values: list[Any]) -> Reply:
-        """Stop an answer; those who follow it are told so by its `chat_complete`. Raises: NotFound, Gone, BadRequest."""
+        """Stop an answer, or all that are being made in a session; those who follow one are told so by its `chat_complete`.
+
+        Raises: NotFound, Gone, BadRequest.
+        """
         body = _request.json_object(Incoming(path=PATH, body=body_of("chat_stop", values)))
         run, session = _request.name(body, "stream_id"), _request.name(body, "session_id")
         if run is None and session is None:
             raise BadRequest("stream_id or session_id is required", field="stream_id", value_type="missing")
-        log = await (self._readable(caller, run) if run is not None else self._live_in(caller, session or ""))
+        if run is None:
+            return await self._stop_all(await self._live_in(caller, session or ""))
+        log = await self._readable(caller, run)
         who = await caller.principal(self._auth, NAME)
         if log.started.owner not in who.owners:
             raise no_such_run()
         refuse_if_forgotten(log)
         log, already = await self._runs.stop(log.run)
         return {**_where(log), "state": log.state, "already": already}
+
+    async def _stop_all(self, live: list[RunLog]) -> Reply:
+        """The reply is about the newest, and names all of them."""
+        (log, already), *_ = await asyncio.gather(*(self._runs.stop(one.run) for one in live))
+        return {**_where(log), "state": log.state, "already": already, "stream_ids": [one.run for one in live]}
 
     async def _understood(self, caller: Caller, body: bytes) -> Question:
         who = await caller.principal(self._auth, NAME)
@@ -112,14 +123,16 @@ class SessionEvents:
             raise no_such_run()
         return log
 
-    async def _live_in(self, caller: Caller, session: str) -> RunLog:
-        """The newest live answer of the caller's session of that name. Raises: NotFound."""
+    async def _live_in(self, caller: Caller, session: str) -> list[RunLog]:
+        """The live answers of the caller's session of that name, the newest first. Raises: NotFound."""
         owners = (await caller.principal(self._auth, NAME)).owners
         found = await self._rows.conversations(owners, NAME, key=session)
-        live = [log for one in found.items if (log := await self._runs.live_in(one.id)) is not None]
+        live = [
+            log for one in found.items for log in await self._runs.all_live_in(one.id) if log.started.owner in owners
+        ]
         if not live:
             raise NotFound("nothing is being answered in this session", what="run")
-        return max(live, key=lambda log: log.started.at)
+        return sorted(live, key=lambda log: log.started.at, reverse=True)
 
     def _follow(self, caller: Caller, log: RunLog, options: dict[str, Any], *, skip: int | None) -> None:
         stream = SocketStream(log, SocketEncoder(options), caller.outbox, caller.emit, skip=skip)
