@@ -1,17 +1,18 @@
 """What is particular to the log on SQLite: its files, its failures, its journal."""
 
 import asyncio
-import sqlite3
 import stat
 from pathlib import Path
 
 import pytest
 
 from rivermouth.errors import Unavailable
-from rivermouth.events import Delta, Event, PartStarted, RunEnded, StepStarted, UsageCounted
+from rivermouth.events import Event, PartStarted, RunEnded, StepStarted, UsageCounted
 from rivermouth.pulse import Pulse
-from rivermouth.stores import event_log, sqlite_log
+from rivermouth.stores import event_log, journal, sqlite_log
+from rivermouth.stores.causes import kind_of
 from rivermouth.stores.event_log import Log
+from rivermouth.stores.journal import records_in
 from rivermouth.stores.sqlite_log import SqliteBackend
 from rivermouth.testing.logs import log_of, run_started
 from rivermouth.testing.logs_suite import begin, numbered, opened, seen, written
@@ -20,25 +21,24 @@ from tests.stores.full_disk import full_disk
 
 
 def in_journal(folder: Path) -> list[Event]:
-    """What a second connection reads from the file at this moment."""
-    with sqlite3.connect(folder / "journal.db") as reader:
-        bodies = reader.execute("SELECT body FROM journal ORDER BY row").fetchall()
-    reader.close()
-    return [event for (body,) in bodies for _, _, events in sqlite_log._decode_group(body) for event in events]
+    """What anybody who reads the files at this moment finds in them."""
+    groups = [sqlite_log._decode_group(record) for _, record in records_in(folder / "journal")]
+    return [event for group in groups for _, _, events in group for event in events]
+
+
+def nothing_left(folder: Path) -> bool:
+    return len(files(folder)) == 1 and not in_journal(folder)
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted((folder / "journal").iterdir())
 
 
 def modes_in(folder: Path) -> dict[str, int]:
-    return {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+    return {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.rglob("*")}
 
 
-def rows(folder: Path) -> list[int]:
-    reader = sqlite3.connect(folder / "journal.db")
-    found = [row for (row,) in reader.execute("SELECT row FROM journal ORDER BY row")]
-    reader.close()
-    return found
-
-
-def test_a_watcher_never_sees_what_a_second_connection_cannot_read(tmp_path: Path) -> None:
+def test_a_watcher_never_sees_what_is_not_in_the_files(tmp_path: Path) -> None:
     async def story() -> None:
         log = await opened(SqliteBackend(tmp_path))
         other = begin(log, [run_started(run="b" * 32)])
@@ -77,28 +77,27 @@ def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:
 
     modes = within(story())
 
-    assert {"journal.db", "runs.db"} <= set(modes)
+    assert modes.pop("journal") == 0o700
+    assert {"00000001", "runs.db"} <= set(modes)
     assert set(modes.values()) == {0o600}, modes
 
 
 def test_a_full_disk_tells_every_watcher_and_refuses_new_runs(tmp_path: Path) -> None:
     async def story() -> None:
-        backend = SqliteBackend(tmp_path)
-        log = await opened(backend)
+        log = await opened(SqliteBackend(tmp_path))
         failures: list[Exception] = []
         log.on_failure = failures.append
         runs = [begin(log, numbered(number)) for number in range(3)]
         await until(lambda: all(run.committed for run in runs))
         watching = [asyncio.create_task(seen(run)) for run in runs]
         await rounds()
-        pages = backend._journal.execute("PRAGMA page_count").fetchone()[0]
-        backend._journal.execute(f"PRAGMA max_page_count={pages}")
         for event in log_of(["x" * 100_000])[1:]:
             runs[0].append(event)
-        results = await asyncio.gather(*watching, return_exceptions=True)
+        with full_disk():
+            results = await asyncio.gather(*watching, return_exceptions=True)
 
         assert [type(result) for result in results] == [Unavailable] * 3
-        assert [type(failure) for failure in failures] == [sqlite3.OperationalError]
+        assert [kind_of(failure) for failure in failures] == ["full"]
         assert [run.committed for run in runs] == [1, 1, 1]
         assert {type(event) for event in in_journal(tmp_path)} == {type(runs[0].started)}
         with pytest.raises(Unavailable):
@@ -172,15 +171,12 @@ def test_a_disk_with_space_again_is_enough_for_the_log_to_go_on(
     monkeypatch.setattr(event_log, "RETRY_SECONDS", 0.01)
 
     async def story() -> None:
-        backend = SqliteBackend(tmp_path)
-        log = await opened(backend)
+        log = await opened(SqliteBackend(tmp_path))
         run = begin(log, numbered(1))
         await until(lambda: run.committed)
-        (pages,) = backend._journal.execute("PRAGMA page_count").fetchone()
-        backend._journal.execute(f"PRAGMA max_page_count={pages}")
-        run.append(StepStarted(1.0, "searching", {"query": "x" * 100_000}))
-        await until(lambda: log.commits.failure)
-        backend._journal.execute("PRAGMA max_page_count=100000")
+        with full_disk():
+            run.append(StepStarted(1.0, "searching", {"query": "x" * 100_000}))
+            await until(lambda: log.commits.failure)
         await until(lambda: log.commits.failure is None)
         other = await written(log, numbered(2))
 
@@ -191,58 +187,71 @@ def test_a_disk_with_space_again_is_enough_for_the_log_to_go_on(
     within(story())
 
 
-def test_the_journal_is_trimmed_behind_the_oldest_live_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_log, "CHECKPOINT_ROWS", 3)
+def test_the_journal_lets_go_of_what_is_older_than_the_oldest_live_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "FILE_BYTES", 1)
 
     async def story() -> None:
         log = await opened(SqliteBackend(tmp_path))
         await written(log, numbered(1))
-        await until(lambda: not rows(tmp_path))
+        await until(lambda: nothing_left(tmp_path))
         live = begin(log, numbered(2))
         await until(lambda: live.committed)
-        first = rows(tmp_path)[0]
         for number in range(3, 9):
             await written(log, numbered(number))
-            await log.find(f"{number:032x}")
-        assert rows(tmp_path)[0] == first
+        assert live.started in in_journal(tmp_path)
         for event in numbered(2)[1:]:
             live.append(event)
         assert await seen(live) == numbered(2)
-        await until(lambda: not rows(tmp_path))
+        await until(lambda: nothing_left(tmp_path))
         await log.close()
 
     within(story())
 
 
-def test_a_long_journal_is_trimmed_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_log, "CHECKPOINT_ROWS", 3)
-    deleted: list[int] = []
+def test_a_run_that_goes_on_over_many_files_is_replayed_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "FILE_BYTES", 1)
 
     async def story() -> None:
-        backend = SqliteBackend(tmp_path)
-        log = await opened(backend)
-        long = begin(log, numbered(1))
-        for number in range(40):
-            await until(lambda number=number: long.committed == number + 1)
-            long.append(PartStarted(1.0, "text") if number == 0 else Delta(1.0, "word"))
-        left: list[int] = []
-        backend._journal.set_trace_callback(
-            lambda sql: left.append(len(rows(tmp_path))) if sql.startswith("DELETE") else None
-        )
-        long.append(RunEnded(1.0, "failed"))
-        await seen(long)
-        await until(lambda: not rows(tmp_path))
-        backend._journal.set_trace_callback(None)
-        deleted.extend(before - after for before, after in zip(left, [*left[1:], 0], strict=True))
+        log = await opened(SqliteBackend(tmp_path))
+        run = begin(log, numbered(1))
+        for number, event in enumerate(numbered(1)[1:-1], start=1):
+            await until(lambda number=number: run.committed == number)
+            run.append(event)
+        await until(lambda: run.committed == len(numbered(1)) - 1)
+        again = SqliteBackend(tmp_path)
+        left = await again.open()
+        await again.close()
         await log.close()
+
+        assert left == {run.run: numbered(1)[:-1]}
 
     within(story())
 
-    assert sum(deleted) > 30
-    assert max(deleted) <= 3
+
+def test_a_run_is_replayed_up_to_the_first_gap(tmp_path: Path) -> None:
+    async def story() -> None:
+        backend = SqliteBackend(tmp_path)
+        await backend.open()
+        events = numbered(4)
+        for first in (0, 1, 3, 4):
+            backend.commit([(f"{4:032x}", first + 1, events[first : first + 1])], lambda error: None)
+        await backend.close()
+        again = SqliteBackend(tmp_path)
+        left = await again.open()
+        await again.close()
+
+        assert left == {f"{4:032x}": events[:2]}
+
+    within(story())
 
 
-def test_what_the_journal_has_no_beginning_of_is_left_out_on_opening(tmp_path: Path) -> None:
+def test_what_the_journal_has_no_beginning_of_is_left_out_on_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "FILE_BYTES", 1)
+
     async def story() -> None:
         log = await opened(SqliteBackend(tmp_path))
         run = begin(log, numbered(1))
@@ -250,10 +259,7 @@ def test_what_the_journal_has_no_beginning_of_is_left_out_on_opening(tmp_path: P
         run.append(numbered(1)[1])
         await until(lambda: run.committed == 2)
         await log.close()
-        journal = sqlite3.connect(tmp_path / "journal.db")
-        journal.execute("DELETE FROM journal WHERE row = 1")
-        journal.commit()
-        journal.close()
+        files(tmp_path)[0].unlink()
 
         log = await opened(SqliteBackend(tmp_path))
         await written(log, numbered(2))
@@ -275,9 +281,9 @@ def test_a_run_whose_record_was_not_written_any_more_gets_it_once_it_is_released
         found = await log.find(f"{3:032x}")
         assert found is left
         assert found.events == numbered(3)
-        assert rows(tmp_path)
+        assert in_journal(tmp_path)
         log.release(left)
-        await until(lambda: not rows(tmp_path))
+        await until(lambda: nothing_left(tmp_path))
         await log.close()
 
     within(story())
@@ -311,7 +317,7 @@ def test_finished_runs_are_not_held_in_memory(tmp_path: Path) -> None:
         await until(lambda: not backend._unrecorded)
 
         assert not log.live
-        assert not backend._first_row
+        assert not backend._begun_in
         assert not log.commits._dirty
         await log.close()
 

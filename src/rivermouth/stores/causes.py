@@ -18,7 +18,7 @@ WORDS: dict[Kind, str] = {
     "damaged": "the file is damaged or is no database",
     "newer": "a newer version of this server wrote it",
     "disk": "the disk is full or fails",
-    "other": "SQLite refused",
+    "other": "SQLite or the system refused",
 }
 MEND: dict[Kind, str] = {
     "full": "free some space on the disk that holds {folder}; leave the file where it is, nothing is lost",
@@ -44,6 +44,7 @@ _BY_CODE: dict[int, Kind] = {
 _BY_ERRNO: dict[int | None, Kind] = {
     errno.ENOSPC: "full",
     errno.EDQUOT: "full",
+    errno.EFBIG: "full",
     errno.EACCES: "forbidden",
     errno.EPERM: "forbidden",
     errno.EROFS: "forbidden",

@@ -1,21 +1,19 @@
-"""The log on SQLite, in two files.
+"""The log on one machine: a journal of what is under way, and finished runs in SQLite.
 
-`journal.db` holds one row for each group commit, with all events of all runs in that group. It is written in the event
-loop's own thread, where a row takes about 60 µs: on a prototype a worker thread made the whole server dearer (2.19 times
-nginx's CPU against 1.87). So nothing else may ever hold its write lock. Checkpoints of its WAL run in the worker thread,
-PASSIVE, which lets the writer go on.
+The journal (`journal.py`) has one record for each group commit, with all events of all runs in that group. It is written in
+the event loop's own thread: on a prototype a worker thread made the whole server dearer (2.19 times nginx's CPU against 1.87).
 
 `runs.db` holds each finished run as one record, written by the worker thread from what the journal already has durably.
-Once the record is there, the journal is trimmed behind the oldest run that still needs it.
+Once the record is there, the journal lets go of what is older than the oldest run that still needs it.
 
-Both are in WAL with `synchronous=NORMAL`: nothing committed is lost when the process dies; a power cut may take the last
-moments, but never leaves a torn log.
+Nothing committed is lost when the process dies; a power cut may take the last moments (`synchronous=NORMAL`), but never leaves
+a torn log.
 """
 
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,9 +23,8 @@ import msgspec
 from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunEnded, RunStarted
 from rivermouth.stores.backend import RETRY_SECONDS, Written
+from rivermouth.stores.journal import Journal, seal
 
-CHECKPOINT_ROWS = 1000
-"""A checkpoint every so many groups: about 8 MB of WAL."""
 RECORD_SECONDS = 0.05
 """For which runs that have ended are gathered into one transaction; each alone took 0.2 ms of a request (2026-11-21)."""
 
@@ -37,26 +34,23 @@ _decode_events = msgspec.msgpack.Decoder(list[Event]).decode
 
 
 class SqliteBackend:
-    """Groups into `journal.db`, finished runs into `runs.db`, both in `folder`."""
+    """Groups into `journal/`, finished runs into `runs.db`, both in `folder`."""
 
     shared = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rivermouth-runs")
-        self._row = 0
-        self._since_checkpoint = 0
-        self._first_row: dict[str, int] = {}
-        self._trimmed = 0
+        self._journal = Journal(folder / "journal")
+        self._begun_in: dict[str, int] = {}
+        """Of each run without a record, the number of the journal's file that it begins in."""
         self._closed = self._recording = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unrecorded: dict[str, list[Event]] = {}
 
     async def open(self) -> dict[str, list[Event]]:
-        """Open both files and replay the journal."""
+        """Open both and replay the journal."""
         self._loop = asyncio.get_running_loop()
-        self._journal = _connect(self._folder / "journal.db", autocheckpoint=0)
-        self._journal.execute("CREATE TABLE IF NOT EXISTS journal (row INTEGER PRIMARY KEY, body BLOB NOT NULL)")
         self._runs = await self._in_thread(self._open_runs)
         unfinished: dict[str, list[Event]] = await self._in_thread(self._replay)
         return unfinished
@@ -66,23 +60,24 @@ class SqliteBackend:
         return {}
 
     def commit(self, group: list[Written], done: Callable[[Exception | None], None]) -> None:
-        """One row, in this thread; `done` is called before this returns."""
+        """One record, in this thread; `done` is called before this returns."""
         try:
-            row = self._row + 1
-            self._journal.execute("INSERT INTO journal VALUES (?, ?)", (row, _encode(group)))
-        except (sqlite3.Error, ValueError, OverflowError) as error:
+            number = self._journal.append(_encode(group))
+        except (OSError, ValueError, OverflowError) as error:
             # The last two come from an event that has no bytes: a lone surrogate, a number past 64 bits.
             done(error)
             return
         for run, first, _ in group:
             if first == 1:
-                self._first_row[run] = row
-        self._row = row
-        self._since_checkpoint += 1
-        if self._since_checkpoint >= CHECKPOINT_ROWS:
-            self._since_checkpoint = 0
-            self._thread.submit(self._checkpoint)
+                self._begun_in[run] = number
+        if self._journal.full:
+            self._turn()
         done(None)
+
+    def _turn(self) -> None:
+        # Where there is no room for another file, the one that is full takes more.
+        with contextlib.suppress(OSError):
+            self._thread.submit(seal, self._journal.turn())
 
     def record(self, events: list[Event]) -> None:
         """Have the worker thread write the run, with others that end at about the same time; trim the journal when they are
@@ -122,11 +117,10 @@ class SqliteBackend:
         await self._in_thread(lambda: self._runs.execute("UPDATE runs SET body = NULL WHERE ended < ?", (before,)))
 
     async def close(self) -> None:
-        """Write the records that wait, then close both files. What cannot be written stays in the journal."""
+        """Write the records that wait, then close both. What cannot be written stays in the journal."""
         self._closed = True
         with contextlib.suppress(sqlite3.Error):
             await self._in_thread(self._write_records, list(self._unrecorded.values()))
-        await self._in_thread(self._checkpoint)
         self._thread.shutdown(wait=True)
         self._runs.close()
         self._journal.close()
@@ -142,17 +136,25 @@ class SqliteBackend:
 
     def _replay(self) -> dict[str, list[Event]]:
         runs: dict[str, list[Event]] = {}
-        for row, body in self._journal.execute("SELECT row, body FROM journal ORDER BY row"):
-            self._row = row
-            for run, first, events in _decode_group(body):
+        for number, record in self._open_journal():
+            for run, first, events in _decode_group(record):
                 if first == 1:
-                    self._first_row[run], runs[run] = row, []
-                if run in runs:  # else its beginning was trimmed, because its record was there
+                    self._begun_in[run], runs[run] = number, []
+                # Else its beginning is gone, because its record was there, or a power cut took what was between.
+                if run in runs and first == len(runs[run]) + 1:
                     runs[run].extend(events)
-        (self._trimmed,) = self._journal.execute("SELECT coalesce(min(row) - 1, 0) FROM journal").fetchone()
         for run in [run for run in runs if self._read_record(run) is not None]:
-            del runs[run], self._first_row[run]
+            del runs[run], self._begun_in[run]
         return runs
+
+    def _open_journal(self) -> Iterator[tuple[int, bytes]]:
+        """Raises: Unavailable, naming the folder."""
+        try:
+            yield from self._journal.open()
+        except OSError as error:
+            raise Unavailable(
+                f"{self._folder / 'journal'} cannot be used ({error.strerror}); mend that first"
+            ) from error
 
     def _write_records(self, batch: list[list[Event]]) -> None:
         rows = [_record_of(events) for events in batch]
@@ -178,33 +180,17 @@ class SqliteBackend:
     def _recorded(self, batch: list[list[Event]]) -> None:
         for run in map(_run_of, batch):
             self._unrecorded.pop(run, None)
-            self._first_row.pop(run, None)
+            self._begun_in.pop(run, None)
         self._trim()
 
     def _trim(self) -> None:
-        """Delete rows behind the oldest run without a record; seldom, as each deletion is a write of its own, and in
-        portions, as a thousand rows take 3 ms of the loop's time (2026-11-20)."""
+        """Have the journal let go of what no run needs that is without a record."""
         if self._closed:
             return
-        keep_from = min(self._first_row.values(), default=self._row + 1)
-        if keep_from - self._trimmed > CHECKPOINT_ROWS or (not self._first_row and keep_from > self._trimmed + 1):
-            upto = min(keep_from - 1, self._trimmed + CHECKPOINT_ROWS)
-            try:
-                self._journal.execute("DELETE FROM journal WHERE row <= ?", (upto,))
-            except sqlite3.Error:
-                return  # the next run that is recorded tries again
-            self._trimmed = upto
-            if upto < keep_from - 1:
-                assert self._loop is not None
-                self._loop.call_soon(self._trim)
-
-    def _checkpoint(self) -> None:
-        # One that fails, on a full disk, is made up for by the next, or by the next start.
-        with (
-            contextlib.suppress(sqlite3.Error),
-            contextlib.closing(sqlite3.connect(self._folder / "journal.db")) as checkpointer,
-        ):
-            checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        with contextlib.suppress(OSError):  # the next run that is recorded tries again
+            needed = min(self._begun_in.values(), default=None)
+            for file in self._journal.clear() if needed is None else self._journal.let_go(needed):
+                self._thread.submit(file.unlink, missing_ok=True)
 
 
 def _record_of(events: list[Event]) -> tuple[str, float, bytes, bytes]:
