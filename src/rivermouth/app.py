@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -52,7 +53,8 @@ from rivermouth.pulse import Pulse
 from rivermouth.retrieval.embed import Embedder, open_embedder
 from rivermouth.settings import SYSTEMS, Model, Settings
 from rivermouth.speech import Transcriber
-from rivermouth.speech._opening import open_transcriber
+from rivermouth.speech._counted import Counted
+from rivermouth.speech._opening import chosen, open_transcriber
 from rivermouth.stores import Rows
 from rivermouth.stores.databases import open_rows
 from rivermouth.stores.event_log import Log
@@ -166,7 +168,7 @@ async def build(
         stack.push_async_callback(log.close)
         secret = await signing_secret(settings, rows)
         embedder = await embedder_of(settings, clock, stack)
-        transcriber = await transcriber_of(settings, clock, stack)
+        transcriber = await _counted_transcriber(settings, clock, stack, metrics)
         library = Library(rows, settings.search, embedder, settings.embeddings.memory_mb * 2**20)
         auth = Auth(rows, clock, settings.auth, secret)
         toolbox = toolbox or await open_toolbox(settings, clock)
@@ -195,7 +197,8 @@ async def build(
         )
         _background(stack, watchers.run())
         # One of their own: nobody who speaks waits for hours of recordings.
-        intake = _files(stack, settings, rows, clock, embedder, await transcriber_of(settings, clock, stack))
+        listener = await _counted_transcriber(settings, clock, stack, metrics)
+        intake = _files(stack, settings, rows, clock, embedder, listener, metrics)
         _background(stack, _sweep(log, rows, clock, settings.runs.retention))
         if redis is not None:
             _background(stack, _take_over(log, runs, redis.look_seconds))
@@ -330,6 +333,15 @@ async def transcriber_of(settings: Settings, clock: Clock, stack: AsyncExitStack
     return transcriber
 
 
+async def _counted_transcriber(
+    settings: Settings, clock: Clock, stack: AsyncExitStack, metrics: Metrics
+) -> Transcriber | None:
+    transcriber = await transcriber_of(settings, clock, stack)
+    if transcriber is None:
+        return None
+    return Counted(transcriber, clock, partial(metrics.transcribed, chosen(settings)))
+
+
 def _redis_log(settings: Settings, metrics: Metrics) -> RedisBackend | None:
     if settings.redis_url is None:
         return None
@@ -397,11 +409,14 @@ def _files(
     clock: Clock,
     embedder: Embedder | None,
     transcriber: Transcriber | None,
+    metrics: Metrics,
 ) -> Intake:
     """Takes files in, and has them indexed in the background."""
     indexer = indexer_of(settings, rows, clock, embedder, transcriber)
+    indexer.on_end = metrics.file
     _background(stack, indexer.run())
     intake = intake_of(settings, rows, clock, indexer.wake)
+    intake.on_kept = partial(metrics.file, outcome="taken")
     _background(stack, intake.keep_swept())
     return intake
 

@@ -115,6 +115,28 @@ class Metrics:
             "rivermouth_tool_seconds", "How long calls of tools took.", ["tool"], buckets=WAITS, registry=registry
         )
         self._tools: set[str] = set()
+        self.transcriptions = Counter(
+            "rivermouth_transcriptions",
+            "Recordings that were listened to: heard, nothing (no words in it), failed or cancelled.",
+            ["backend", "outcome"],
+            registry=registry,
+        )
+        self.transcription_seconds = Histogram(
+            "rivermouth_transcription_seconds",
+            "How long listening to a recording took, waiting for its turn included.",
+            ["backend"],
+            buckets=LONG,
+            registry=registry,
+        )
+        self.transcribed_audio_seconds = Counter(
+            "rivermouth_transcribed_audio_seconds", "Sound that was listened to.", ["backend"], registry=registry
+        )
+        self.files = Counter(
+            "rivermouth_files",
+            "Files by what became of them: taken, and in the end success or failure. The same bytes again are not taken again.",
+            ["type", "outcome"],
+            registry=registry,
+        )
         self.rate_limited = Counter(
             "rivermouth_rate_limited", "Requests refused for their number.", ["dialect"], registry=registry
         )
@@ -160,6 +182,16 @@ class Metrics:
         self._tools.add(tool)
         self.tool_calls.labels(tool, outcome).inc()
         self.tool_seconds.labels(tool).observe(seconds)
+
+    def transcribed(self, backend: str, outcome: str, seconds: float, audio_seconds: float) -> None:
+        """One recording that was listened to, or a part of it."""
+        self.transcriptions.labels(backend, outcome).inc()
+        self.transcription_seconds.labels(backend).observe(seconds)
+        self.transcribed_audio_seconds.labels(backend).inc(audio_seconds)
+
+    def file(self, type: str, outcome: str) -> None:
+        """One file that was taken in, or is done with."""
+        self.files.labels(type, outcome).inc()
 
     def taken_over(self) -> None:
         """One replica whose runs were ended here."""

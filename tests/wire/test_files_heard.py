@@ -15,6 +15,7 @@ from rivermouth.providers.scripted import ScriptedProvider, Text
 from tests import sounds
 from tests.model_server import Handler, listening
 from tests.running import Running, running
+from tests.wire.world import eventually
 
 FILES = "/api/v1/files"
 PATIENCE = 60.0
@@ -114,6 +115,22 @@ def test_what_is_said_is_found_and_cited_by_its_time(ann: httpx.Client, ear: Ear
     assert (sources[0]["filename"], sources[0]["documentType"]) == ("talk.ogg", "audio")
     assert "00:01:46" <= sources[0]["source"] <= "00:02:40"
     assert events[-1][0] == "done"
+
+
+def test_files_are_counted_by_what_became_of_them(server: Running, ann: httpx.Client, ear: Ear) -> None:
+    def told() -> list[float]:
+        lines = [line.rpartition(" ") for line in ann.get("/metrics").text.splitlines()]
+        counted = {name: float(value) for name, _, value in lines if name.startswith("rivermouth_files")}
+        of = 'rivermouth_files_total{{outcome="{}",type="audio"}}'
+        return [counted.get(of.format(outcome), 0.0) for outcome in ("taken", "success", "failure")]
+
+    before = told()
+    ear.hears(TOPICS[0])
+    heard = minutes(0.4)
+    for data in (heard, heard, b"ID3\x04 no music"):
+        finished(ann, give(ann, data))
+
+    assert eventually(lambda: [now - then for now, then in zip(told(), before, strict=True)] == [2.0, 1.0, 1.0])
 
 
 def test_while_it_is_transcribed_it_says_so_and_how_far_it_is(ann: httpx.Client, ear: Ear) -> None:

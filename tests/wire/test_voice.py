@@ -1,14 +1,13 @@
 """`POST /api/chat/voice`: what a recording becomes, in a stream and whole, and what is refused with which status."""
 
 import http.client
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,50 +22,11 @@ from tests.model_server import Handler, listening
 from tests.processes import is_alive, processes_below
 from tests.running import Running, running
 from tests.wire.conftest import Serving
+from tests.wire.spoken import VOICE, Ear, audio, events, form, history, kinds, streaming
 from tests.wire.world import PATIENCE, Stream, World, eventually
 
-VOICE = "/api/chat/voice"
 PROCESS = "rivermouth.speech._sphinx"
 DECODER = "rivermouth.speech._decoder"
-
-
-class Ear:
-    """A transcription server: it understands what it is told to."""
-
-    def __init__(self) -> None:
-        self.answer: Callable[[Handler], None] = lambda handler: handler.json({"text": ""})
-        self.seen: list[str] = []
-        self.url = ""
-
-    def __call__(self, handler: Handler) -> None:
-        self.answer(handler)
-
-    def hears(self, text: str, language: str = "english") -> None:
-        self.answer = lambda handler: handler.json({"text": text, "language": language})
-
-    def fails(self, status: int, **headers: str) -> None:
-        self.answer = lambda handler: handler.whole(b"{}", "application/json", status, **headers)
-
-    @contextmanager
-    def waiting(self) -> Iterator[threading.Event]:
-        """It says nothing inside; the event is set when somebody who has asked has gone."""
-        over, gone = threading.Event(), threading.Event()
-
-        def wait(handler: Handler) -> None:
-            handler.connection.settimeout(0.05)
-            while not over.is_set():
-                try:
-                    if not handler.connection.recv(1):
-                        gone.set()
-                        return
-                except TimeoutError:
-                    continue
-
-        self.answer = wait
-        try:
-            yield gone
-        finally:
-            over.set()
 
 
 @pytest.fixture(scope="module")
@@ -83,36 +43,10 @@ def world(serving: Serving, ear: Ear) -> Iterator[World]:
         yield found
 
 
-def form(conversation: str = "ci_1", **more: str) -> dict[str, str]:
-    return {"chatModelId": "cm_default", "chatInstanceId": conversation, **more}
-
-
-def audio(data: bytes | None = None, name: str = "recording.webm") -> dict[str, Any]:
-    return {"audio": (name, sounds.recorded("webm of Chrome") if data is None else data, "audio/webm")}
-
-
 def asked(world: World, data: bytes | None = None, conversation: str = "ci_1", **headers: str) -> httpx.Response:
     """The JSON answer."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     return world.http.post(VOICE, data=form(conversation), files=audio(data), headers=sent)
-
-
-@contextmanager
-def streaming(world: World, data: bytes | None = None, conversation: str = "ci_1", **headers: str) -> Iterator[Stream]:
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = {"data": form(conversation, stream="true"), "files": audio(data), "headers": sent}
-    with world.http.stream("POST", VOICE, **request) as response:
-        yield Stream(response)
-
-
-def events(body: bytes) -> list[dict[str, Any]]:
-    blocks = [block for block in body.decode().split("\n\n") if block.startswith("data: ")]
-    return [json.loads(block.removeprefix("data: ")) for block in blocks]
-
-
-def kinds(body: bytes) -> list[str]:
-    told = [event["type"] for event in events(body)]
-    return [kind for number, kind in enumerate(told) if kind != "thinking" and told[number - 1 : number] != [kind]]
 
 
 def open_recordings(folder: Path) -> int:
@@ -125,11 +59,6 @@ def open_recordings(folder: Path) -> int:
         except FileNotFoundError:
             continue
     return found
-
-
-def history(world: World, conversation: str) -> list[tuple[str, str]]:
-    found = world.http.get(f"/api/chat/history/{conversation}")
-    return [(one["user"]["role"], one["text"]) for one in found.json()["messages"]] if found.status_code == 200 else []
 
 
 def test_a_stream_begins_with_what_was_understood(world: World, ear: Ear) -> None:
@@ -544,6 +473,30 @@ def test_what_is_not_understood_when_the_server_leaves_is_interrupted(serving: S
 
     assert kinds(body) == ["error", "stream_end"]
     assert events(body)[0]["code"] == "INTERRUPTED"
+
+
+def test_what_was_transcribed_is_counted(serving: Serving, ear: Ear) -> None:
+    with serving(transcribe={"url": ear.url}) as world:
+        ear.hears(world.model.question("Yes."))
+        asked(world)
+        ear.hears("")
+        asked(world)
+        ear.fails(400)
+        asked(world)
+        before = len(ear.seen)
+        with ear.waiting() as gone:
+            with streaming(world, X_On_Disconnect="cancel"):
+                assert eventually(lambda: len(ear.seen) > before)
+            assert gone.wait(PATIENCE)
+        assert eventually(lambda: 'outcome="cancelled"' in world.http.get("/metrics").text)
+        lines = [line.rpartition(" ") for line in world.http.get("/metrics").text.splitlines()]
+
+    told = {name: float(value) for name, _, value in lines if name.startswith("rivermouth_transcri")}
+    outcomes = ("heard", "nothing", "failed", "cancelled")
+    of = 'rivermouth_transcriptions_total{{backend="openai",outcome="{}"}}'
+    assert [told[of.format(outcome)] for outcome in outcomes] == [1.0] * 4
+    assert told['rivermouth_transcription_seconds_count{backend="openai"}'] == 4
+    assert told['rivermouth_transcribed_audio_seconds_total{backend="openai"}'] == pytest.approx(4 * 2.6, abs=3.0)
 
 
 def test_nothing_of_a_recording_is_left_on_the_disk(world: World, ear: Ear) -> None:

@@ -92,6 +92,8 @@ class Indexer:
         self._broken: Counter[str] = Counter()
         self._woken = asyncio.Event()
         self._aside: dict[str, Aside] = {}
+        self.on_end: Callable[[str, str], None] = lambda _type, _status: None
+        """Told of each file that is done with: its type and its status."""
 
     def wake(self) -> None:
         """Look now."""
@@ -159,13 +161,19 @@ class Indexer:
         there = (self._folder / file.id).exists()  # then somebody else is at it
         if there or self._clock.now() - file.created < self._missing_after:
             return False
-        return await self._rows.finish_file(file.id, "failure", errors=[LOST])
+        return await self._failed(file, LOST)
+
+    async def _failed(self, file: File, why: str) -> bool:
+        ended = await self._rows.finish_file(file.id, "failure", errors=[why])
+        if ended:
+            self.on_end(file.type, "failure")
+        return ended
 
     async def _indexed(self, file: File) -> bool:
         try:
             await self._read(file)
         except Unreadable as error:
-            await self._rows.finish_file(file.id, "failure", errors=[error.message])
+            await self._failed(file, error.message)
             logger.info("file_failed", file=file.id, type=file.type, code=error.code)
         except NotFound:
             logger.info("file_deleted_meanwhile", file=file.id)
@@ -180,7 +188,7 @@ class Indexer:
         except Exception:
             # The boundary: a file that finds a bug of ours must not be tried for ever, nor hold up all others.
             logger.exception("indexing_broke", file=file.id)
-            await self._rows.finish_file(file.id, "failure", errors=[BUG])
+            await self._failed(file, BUG)
         return True
 
     async def _gives_up(self, file: File, error: ProviderBroken) -> bool:
@@ -191,7 +199,7 @@ class Indexer:
         if self._broken[file.id] < DEAF_TRIES:
             return False
         del self._broken[file.id]
-        await self._rows.finish_file(file.id, "failure", errors=[error.message])
+        await self._failed(file, error.message)
         return True
 
     def _reading(self, file: File) -> AsyncGenerator[parse.Batch | parse.Whole, None]:
@@ -205,7 +213,8 @@ class Indexer:
         async with aclosing(self._reading(file)) as reading:
             async for found in reading:
                 if isinstance(found, parse.Whole):
-                    await self._rows.finish_file(file.id, "success", summary=found.summary, passages=stored)
+                    if await self._rows.finish_file(file.id, "success", summary=found.summary, passages=stored):
+                        self.on_end(file.type, "success")
                     logger.info("file_indexed", file=file.id, type=file.type, passages=stored)
                     return
                 await self._store(file, stored, found.passages)

@@ -97,6 +97,8 @@ class Intake:
     def __init__(self, rows: Rows, folder: Path, clock: Clock, most: int, on_new: Callable[[], None]) -> None:
         self._rows, self._folder, self._clock = rows, folder, clock
         self.most, self._on_new = most, on_new
+        self.on_kept: Callable[[str], None] = lambda _type: None
+        """Told of each new file: its type."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
@@ -147,6 +149,8 @@ class Intake:
                 place.unlink()
             else:
                 place.rename(self._folder / kept.id)
+        else:
+            self.on_kept(file.type)
         if not kept.finished:
             self._on_new()
         return Kept(kept, kept.id == file.id)
