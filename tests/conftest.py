@@ -3,7 +3,9 @@
 import functools
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, MutableMapping
+from types import ModuleType
 from typing import Any, TextIO, cast
 
 import httpx._transports.default as httpx_transports
@@ -26,6 +28,32 @@ SHORT = ConsoleRenderer(exception_formatter=plain_traceback)
 
 # Reading all authorities of the world takes 30 ms of CPU; httpx does it anew for each client, also for one without TLS.
 httpx_transports.create_ssl_context = functools.cache(httpx_transports.create_ssl_context)
+
+
+STARTERS = (
+    "bench.chaos",
+    "playwright",
+    "rivermouth.providers.embedded",
+    "rivermouth.speech",
+    "subprocess",
+    "tests.chaos",
+)
+STARTERS += ("tests.page", "tests.processes", "tests.servers", "tests.several", "tests.test_cli_processes")
+"""What starts processes. Tests that use it take seconds each; most others take milliseconds."""
+
+
+@functools.cache
+def starts_processes(module: ModuleType) -> bool:
+    """Whether anything in it comes from what does."""
+    homes = (getattr(thing, "__module__", None) or getattr(thing, "__name__", "") for thing in vars(module).values())
+    return any(str(home).startswith(STARTERS) for home in homes)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take long come first, then the fullest: whichever is begun last is worked through by one process while the
+    others have nothing left to do. `scripts/test` has xdist keep this order."""
+    sizes = Counter(item.path for item in items)
+    items.sort(key=lambda item: (not starts_processes(item.getparent(pytest.Module).obj), -sizes[item.path]))
 
 
 def errors_alone(_logger: object, method: str, event: EventDict) -> EventDict:
