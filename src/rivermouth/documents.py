@@ -48,6 +48,14 @@ class Unreadable(Exception):
         self.code, self.message = code, message
 
 
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """How a process that reads a file says `Unreadable`. detail: for the log."""
+
+    code: Why
+    message: str
+    detail: str = ""
+
+
 class File(msgspec.Struct, frozen=True, kw_only=True):
     """A file somebody gave us.
 

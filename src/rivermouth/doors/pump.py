@@ -11,7 +11,7 @@ import contextlib
 import types
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -183,7 +183,33 @@ def _blocks(
     return b"".join(blocks), start
 
 
-class Watcher:
+class Looked:
+    """What `Watchers` look after: somebody who follows a run."""
+
+    def __init__(self, log: RunLog) -> None:
+        self._log = log
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when nothing more is written."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether more is to come of the run."""
+        return self._log.ended is None
+
+    def tick(self, now: float, *, heartbeat: float, send_timeout: float) -> None:
+        """A look from outside, now and then."""
+
+    def leave(self) -> None:
+        """Break off, unless the end is on its way already."""
+        if self.goes_on:
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
+
+
+class Watcher(Looked):
     """One client that follows one run over one HTTP response.
 
     It is called by the log at each commit and writes in that same call: no task is woken for a token (that took 2 to 4 of
@@ -192,10 +218,9 @@ class Watcher:
     """
 
     def __init__(self, log: RunLog, view: View, clock: Clock) -> None:
-        self._log, self._view, self._clock = log, view, clock
+        super().__init__(log)
+        self._view, self._clock = view, clock
         self._cursor = Cursor(log, view)
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when nothing more is written."""
         self._blocked: asyncio.Task[None] | None = None
         self._ending = self._resting = False
         self._shortcut: Shortcut | None = None
@@ -233,16 +258,6 @@ class Watcher:
                 self._write(HEARTBEAT, last=False)
             except Exception as error:  # noqa: BLE001, `_broke` logs it
                 self._broke(error)
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether more is to come of the run."""
-        return self._log.ended is None
-
-    def leave(self) -> None:
-        """Break off, unless the end is on its way already."""
-        if self.goes_on:
-            self._finish()
 
     def _advance(self) -> None:
         """Write what is committed and not yet sent, unless an earlier write still waits for the client."""
@@ -312,8 +327,7 @@ class Watcher:
 
     def _finish(self) -> None:
         self._resting = True
-        if not self.over.done():
-            self.over.set_result(None)
+        super()._finish()
 
 
 async def _go_on(sending: Coroutine[Any, None, None], waits_for: Any) -> None:
@@ -334,22 +348,6 @@ def _rest(sending: Coroutine[Any, None, None], waits_for: Any) -> Generator[Any,
             waits_for = step()
         except StopIteration:
             return
-
-
-class Looked(Protocol):
-    """What `Watchers` look after: a `Watcher`, or whatever else follows a run."""
-
-    over: asyncio.Future[None]
-
-    @property
-    def goes_on(self) -> bool:
-        """See `Watcher`."""
-
-    def tick(self, now: float, *, heartbeat: float, send_timeout: float) -> None:
-        """See `Watcher`."""
-
-    def leave(self) -> None:
-        """See `Watcher`."""
 
 
 class Watchers:

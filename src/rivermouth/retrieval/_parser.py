@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from rivermouth.children import bind_self
-from rivermouth.documents import Section, Unreadable
+from rivermouth.documents import Refused, Section, Unreadable
 from rivermouth.retrieval.kinds import decoded
-from rivermouth.retrieval.parse import Batch, Refused, Task, Whole
+from rivermouth.retrieval.parse import Batch, Task, Whole
 from rivermouth.retrieval.split import passages
 from rivermouth.retrieval.summary import Summary
 

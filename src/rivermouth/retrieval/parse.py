@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from rivermouth import children
-from rivermouth.documents import FileType, Passage, Unreadable, Why
+from rivermouth.documents import FileType, Passage, Refused, Unreadable
 
 logger = structlog.get_logger("rivermouth.retrieval")
 
@@ -48,14 +48,6 @@ class Whole(msgspec.Struct, frozen=True, tag=True):
     """The end of the file. summary: its first sentences."""
 
     summary: str
-
-
-class Refused(msgspec.Struct, frozen=True, tag=True):
-    """Why there is no more. detail: for the log."""
-
-    code: Why
-    message: str
-    detail: str = ""
 
 
 _DECODER = msgspec.json.Decoder(Batch | Whole | Refused)

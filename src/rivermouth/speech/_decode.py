@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from rivermouth import children
-from rivermouth.documents import Unreadable, Why
+from rivermouth.documents import Refused, Unreadable
 from rivermouth.errors import NoTranscriber
 from rivermouth.speech import SECOND
 
@@ -55,14 +55,6 @@ class Whole(msgspec.Struct, frozen=True, tag=True):
     """All that could be decoded has been. seconds: how much that was."""
 
     seconds: float
-
-
-class Refused(msgspec.Struct, frozen=True, tag=True):
-    """Why there is no more. detail: for the log."""
-
-    code: Why
-    message: str
-    detail: str = ""
 
 
 _DECODER = msgspec.json.Decoder(Declared | Whole | Refused)

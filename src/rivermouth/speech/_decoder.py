@@ -15,9 +15,9 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
 from rivermouth.children import bind_self
-from rivermouth.documents import Unreadable
+from rivermouth.documents import Refused, Unreadable
 from rivermouth.speech import RATE, SECOND
-from rivermouth.speech._decode import Declared, Refused, Task, Whole
+from rivermouth.speech._decode import Declared, Task, Whole
 
 CONTAINERS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,tta,voc,"

@@ -4,16 +4,13 @@ Sound is cut where somebody pauses (by its voice activity detection, which is We
 `MOST` seconds.
 """
 
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-import msgspec
-
-from rivermouth.children import bind_self
 from rivermouth.speech import SECOND, Segment, one_line
-from rivermouth.speech._local import Done, Failed, Said, Task
+from rivermouth.speech._listening import NotThere, run
+from rivermouth.speech._local import Task
 
 MOST = 15.0
 """Seconds of one stretch."""
@@ -22,7 +19,7 @@ LANGUAGE = "en"
 
 def stretches(stream: BinaryIO) -> Iterator[tuple[float, bytes]]:
     """Where somebody speaks: from which second on, and the sound of it."""
-    from pocketsphinx import Endpointer  # noqa: PLC0415, `main` says why where it is missing
+    from pocketsphinx import Endpointer  # noqa: PLC0415, `listening` says why where it is missing
 
     ear = Endpointer()
     size, heard, start = ear.frame_bytes, bytearray(), 0.0
@@ -54,30 +51,16 @@ def listen(stream: BinaryIO, decoder: Any) -> Iterator[Segment]:
             yield Segment(round(start, 2), round(start + len(pcm) / SECOND, 2), text, LANGUAGE)
 
 
-def main() -> None:
-    """Listen to what comes in."""
-    task = msgspec.json.decode(sys.argv[1], type=Task)
-    bind_self(memory_bytes=task.memory_bytes, seconds=task.work_seconds)
+def listening(_: Task) -> Iterator[Segment]:
+    """To what comes in."""
     try:
         from pocketsphinx import Decoder  # noqa: PLC0415, so that its absence can be told
 
         decoder = Decoder(loglevel="FATAL")
     except (ImportError, OSError, RuntimeError, MemoryError) as error:
-        say(Failed(f"pocketsphinx cannot be loaded: {error or type(error).__name__}"))
-        return
-    try:
-        for segment in listen(sys.stdin.buffer, decoder):
-            say(Said(segment))
-        say(Done())
-    except BrokenPipeError:
-        os._exit(1)  # nobody listens any more
-
-
-def say(line: Said | Done | Failed) -> None:
-    """Tell whoever waits."""
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
+        raise NotThere(f"pocketsphinx cannot be loaded: {error or type(error).__name__}") from error
+    yield from listen(sys.stdin.buffer, decoder)
 
 
 if __name__ == "__main__":
-    main()
+    run(listening)

@@ -3,17 +3,14 @@
 Source: faster-whisper 1.x, `WhisperModel.__init__` and `WhisperModel.transcribe`. Nothing is fetched: the folder has the model.
 """
 
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-import msgspec
-
-from rivermouth.children import bind_self
 from rivermouth.speech import SECOND, Segment, one_line
 from rivermouth.speech._cutting import Cutter, Stretch
-from rivermouth.speech._local import Done, Failed, Said, Task
+from rivermouth.speech._listening import NotThere, run
+from rivermouth.speech._local import Task
 
 MOST = 120.0
 """Seconds that the model is given at a time; it looks at 30 of them itself, and is told by its own text what came before."""
@@ -50,27 +47,14 @@ def load(folder: str) -> Any:
     return WhisperModel(folder, device="auto", compute_type="default", local_files_only=True)
 
 
-def main() -> None:
-    """Listen to what comes in."""
-    task = msgspec.json.decode(sys.argv[1], type=Task)
-    bind_self(memory_bytes=task.memory_bytes, seconds=task.work_seconds)
+def listening(task: Task) -> Iterator[Segment]:
+    """To what comes in."""
     try:
         model = load(task.folder)
-    except Exception as error:  # noqa: BLE001, libraries raise what they like at a folder that is no model
-        _say(Failed(f"the model in {task.folder} cannot be loaded: {type(error).__name__}: {error}"[:500]))
-        return
-    try:
-        for segment in listen(sys.stdin.buffer, model, task.language):
-            _say(Said(segment))
-        _say(Done())
-    except BrokenPipeError:
-        os._exit(1)  # nobody listens any more
-
-
-def _say(line: Said | Done | Failed) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
+    except Exception as error:  # libraries raise what they like at a folder that is no model
+        raise NotThere(f"the model in {task.folder} cannot be loaded: {type(error).__name__}: {error}"[:500]) from error
+    yield from listen(sys.stdin.buffer, model, task.language)
 
 
 if __name__ == "__main__":
-    main()
+    run(listening)

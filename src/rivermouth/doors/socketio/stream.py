@@ -13,6 +13,7 @@ from collections.abc import Callable
 import structlog
 
 from rivermouth.dialects.session import SocketEncoder
+from rivermouth.doors.pump import Looked
 from rivermouth.doors.socketio.outbox import Outbox
 from rivermouth.errors import problem_of
 from rivermouth.events import RunEnded
@@ -30,18 +31,17 @@ Emit = Callable[[str, str], None]
 """Puts an event into the outbox: its name, and its data as JSON."""
 
 
-class SocketStream:
-    """Follows one run for one socket; looked after by `pump.Watchers`, as any watcher is.
+class SocketStream(Looked):
+    """Follows one run for one socket. engine.io has a heartbeat of its own, and who takes nothing is the door's business.
 
     skip: tokens that the client has; None where it has not even heard that the answer began.
     """
 
     def __init__(self, log: RunLog, encoder: SocketEncoder, outbox: Outbox, emit: Emit, *, skip: int | None) -> None:
-        self._log, self._encoder, self._outbox, self._emit = log, encoder, outbox, emit
+        super().__init__(log)
+        self._encoder, self._outbox, self._emit = encoder, outbox, emit
         self._partial, self._skip = encoder.partial, 0 if skip is None else skip + 1
         self._position = 0
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when nothing more will be put into the outbox."""
 
     @property
     def run(self) -> str:
@@ -105,23 +105,6 @@ class SocketStream:
             self._put(frame)
         self._finish()
 
-    def tick(self, now: float, *, heartbeat: float, send_timeout: float) -> None:
-        """Nothing: engine.io has a heartbeat of its own, and who takes nothing is the door's business."""
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether more is to come of the run."""
-        return self._log.ended is None
-
-    def leave(self) -> None:
-        """Follow no more, unless the end is on its way already."""
-        if self.goes_on:
-            self._finish()
-
     def detach(self) -> None:
         """Follow no more: the socket is gone, or asks for the same from elsewhere."""
         self._finish()
-
-    def _finish(self) -> None:
-        if not self.over.done():
-            self.over.set_result(None)
