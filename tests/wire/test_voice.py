@@ -357,13 +357,18 @@ def test_whoever_comes_back_gets_what_was_understood_meanwhile(world: World, ear
     assert b"At its mouth." in elsewhere.replace(b'"},', b"")
 
 
-def leave_while_it_is_decoded(world: World, conversation: str, **fields: str) -> None:
+def long() -> bytes:
+    """What takes a moment to decode."""
+    return sounds.recorded("mp3", sounds.said(sounds.WEATHER, pause=15))
+
+
+def leave_while_it_is_decoded(world: World, conversation: str, key: str = "", **fields: str) -> None:
     """Somebody asks, and goes as soon as the recording is being decoded."""
-    data = sounds.recorded("mp3", sounds.said(sounds.WEATHER, pause=15))
-    request = world.http.build_request("POST", VOICE, data=form(conversation, **fields), files=audio(data))
+    request = world.http.build_request("POST", VOICE, data=form(conversation, **fields), files=audio(long()))
     connection = http.client.HTTPConnection(request.url.host, request.url.port)
     try:
-        connection.request("POST", VOICE, request.read(), dict(request.headers))
+        once = {"Idempotency-Key": key} if key else {}
+        connection.request("POST", VOICE, request.read(), {**request.headers, **once})
         assert eventually(lambda: bool(processes_below(os.getpid(), DECODER)))
     finally:
         connection.close()
@@ -378,6 +383,18 @@ def test_whoever_leaves_while_it_is_decoded_finds_the_answer(world: World, ear: 
 
     assert eventually(lambda: len(history(world, conversation)) == 2)
     assert history(world, conversation) == [("user", question), ("assistant", "At its mouth.")]
+
+
+def test_the_same_key_again_while_the_first_is_decoded_is_one_question(world: World, ear: Ear) -> None:
+    question = world.model.question("Yes.")
+    ear.hears(question)
+
+    leave_while_it_is_decoded(world, "ci_impatient", key="impatient", stream="true")
+    with streaming(world, long(), conversation="ci_impatient", Idempotency_Key="impatient") as again:
+        body = again.rest()
+
+    assert kinds(body)[0] == "transcription"
+    assert history(world, "ci_impatient") == [("user", question), ("assistant", "Yes.")]
 
 
 def test_the_run_of_whoever_left_while_it_was_decoded_is_found_by_its_conversation(world: World, ear: Ear) -> None:
