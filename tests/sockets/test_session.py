@@ -33,15 +33,26 @@ def test_the_documented_sample_hears_every_token_and_the_whole(world: World, pag
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}", complete["timestamp"])
 
 
+async def cut_all(world: World) -> None:
+    """The server's side of every socket breaks off, without a word."""
+    sockets = world.server.app._sockets
+    for caller in list(sockets.callers.values()):
+        sockets.keeper.abort(caller)
+
+
+@pytest.mark.parametrize("side", ["the client's", "the server's"])
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_the_sample_that_comes_back_for_what_it_missed_hears_each_token_once(
-    world: World, pages: Pages, transport: str
+    world: World, pages: Pages, transport: str, side: str
 ):
     gates = [world.model.gate(), world.model.gate()]
     question = world.model.question("one", " two", gates[0], " three", gates[1], " four")
     with pages.sample("session", world.url, transport, message=question) as page:
         page.until("heard", where=lambda text: text == "one two")
-        page.do("cut")
+        if side == "the client's":
+            page.do("cut")
+        else:
+            world.server.do(cut_all(world))
         page.until("disconnect")
         world.open(gates[0])
         page.until("heard", where=lambda text: text == "one two three")

@@ -1,11 +1,30 @@
 """What the tests of transcribers share."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from rivermouth.speech import SECOND, Segment, Transcriber
+from rivermouth.speech._decode import Limits, decoded
 from tests import sounds
+
+TEN_MINUTES = Limits(audio_seconds=600.0)
+
+
+def heard(data: bytes, limits: Limits = TEN_MINUTES) -> bytes:
+    """The sound of a recording."""
+
+    async def decode() -> bytes:
+        with tempfile.TemporaryFile() as file:
+            file.write(data)
+            found = await decoded(file, limits)
+            try:
+                return b"".join([piece async for piece in found.pcm()])
+            finally:
+                await found.close()
+
+    return asyncio.run(decode())
 
 
 async def pieces(samples: bytes, size: int = SECOND // 4) -> AsyncIterator[bytes]:

@@ -13,23 +13,7 @@ from rivermouth.speech import SECOND
 from rivermouth.speech._decode import Limits, decoded
 from tests import sounds
 from tests.model_server import Handler, listening
-
-TEN_MINUTES = Limits(audio_seconds=600.0)
-
-
-def heard(data: bytes, limits: Limits = TEN_MINUTES) -> bytes:
-    """The sound of it."""
-
-    async def decode() -> bytes:
-        with tempfile.TemporaryFile() as file:
-            file.write(data)
-            found = await decoded(file, limits)
-            try:
-                return b"".join([piece async for piece in found.pcm()])
-            finally:
-                await found.close()
-
-    return asyncio.run(decode())
+from tests.speech.ears import TEN_MINUTES, heard
 
 
 def refusal(data: bytes, limits: Limits = TEN_MINUTES) -> Unreadable:

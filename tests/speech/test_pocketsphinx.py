@@ -18,7 +18,7 @@ from rivermouth.speech._local import Local, Task
 from rivermouth.speech._opening import open_transcriber
 from rivermouth.speech._sphinx import stretches
 from tests import sounds
-from tests.speech.ears import all_of, error_rate, pieces, understood
+from tests.speech.ears import all_of, error_rate, heard, pieces, understood
 
 PROCESS = "rivermouth.speech._sphinx"
 
@@ -40,6 +40,15 @@ def test_most_words_of_simple_sentences_are_understood(say: Callable[[str], byte
     samples = b"".join(sounds.silence(1.0) + sounds.pcm(say(text)) for text in texts) + sounds.silence(0.5)
 
     assert error_rate(sphinx(), " ".join(texts), samples) < bound
+
+
+@pytest.mark.parametrize(
+    "container", ["webm of Chrome", "ogg of Firefox", "mp4 of Safari", "mp3", "m4a", "flac", "wav"]
+)
+def test_it_is_understood_in_whatever_container_it_comes(container: str) -> None:
+    samples = heard(sounds.recorded(container, sounds.said(sounds.CITY)))
+
+    assert error_rate(sphinx(), sounds.CITY, samples) < 0.4
 
 
 def test_each_stretch_of_speech_is_a_segment_with_its_times() -> None:
