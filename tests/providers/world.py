@@ -22,12 +22,12 @@ LONG = Timeouts(connect=5, first_byte=5, idle=5)
 
 
 def live(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run an async test on uvloop, in at most two minutes, which a busy machine may need."""
+    """Run an async test on uvloop, in at most five minutes, which a busy machine may need."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(120):
+            async with asyncio.timeout(300):
                 await test(*args, **kwargs)
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
