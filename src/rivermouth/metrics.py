@@ -4,6 +4,7 @@ Several processes of one server write their numbers into files of one folder (`s
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
@@ -137,15 +138,17 @@ class Metrics:
             ["type", "outcome"],
             registry=registry,
         )
+        # To look a child up takes longer than to count; labels are few.
+        self._of = cache(lambda meter, *labels: meter.labels(*labels))
         self.rate_limited = Counter(
             "rivermouth_rate_limited", "Requests refused for their number.", ["dialect"], registry=registry
         )
 
     def request(self, *, dialect: str, route: str, status: int) -> None:
         """One answered request. route: the pattern (`/streams/{id}`), never the path, so that labels stay few."""
-        self.requests.labels(dialect, route, str(status)).inc()
+        self._of(self.requests, dialect, route, str(status)).inc()
         if status == 429:
-            self.rate_limited.labels(dialect).inc()
+            self._of(self.rate_limited, dialect).inc()
 
     def run_began(self, started: RunStarted) -> None:
         """A run is alive until `run_ended`."""
@@ -155,16 +158,16 @@ class Metrics:
         """One ended run, from its folded log."""
         started = reply.started
         self.live_runs.dec()
-        self.runs.labels(started.dialect, reply.outcome or "interrupted").inc()
+        self._of(self.runs, started.dialect, reply.outcome or "interrupted").inc()
         if reply.ended_at is not None:
-            self.run_seconds.labels(started.dialect).observe(max(0.0, reply.ended_at - started.at))
+            self._of(self.run_seconds, started.dialect).observe(max(0.0, reply.ended_at - started.at))
         if reply.first_token_at is not None:
-            self.ttft.labels(started.dialect).observe(max(0.0, reply.first_token_at - started.at))
+            self._of(self.ttft, started.dialect).observe(max(0.0, reply.first_token_at - started.at))
         if reply.usage is not None:
-            self.tokens.labels("prompt", reply.usage.origin).inc(reply.usage.prompt_tokens)
-            self.tokens.labels("completion", reply.usage.origin).inc(reply.usage.completion_tokens)
+            self._of(self.tokens, "prompt", reply.usage.origin).inc(reply.usage.prompt_tokens)
+            self._of(self.tokens, "completion", reply.usage.origin).inc(reply.usage.completion_tokens)
         if reply.problem is not None and reply.problem.code.startswith("provider_"):
-            self.upstream_errors.labels(reply.problem.code).inc()
+            self._of(self.upstream_errors, reply.problem.code).inc()
 
     def commit(self, *, seconds: float, events: int) -> None:
         """One group commit of the log."""
@@ -180,18 +183,18 @@ class Metrics:
         if tool not in self._tools and len(self._tools) >= MOST_TOOLS:
             tool = "other"
         self._tools.add(tool)
-        self.tool_calls.labels(tool, outcome).inc()
-        self.tool_seconds.labels(tool).observe(seconds)
+        self._of(self.tool_calls, tool, outcome).inc()
+        self._of(self.tool_seconds, tool).observe(seconds)
 
     def transcribed(self, backend: str, outcome: str, seconds: float, audio_seconds: float) -> None:
         """One recording that was listened to, or a part of it."""
-        self.transcriptions.labels(backend, outcome).inc()
-        self.transcription_seconds.labels(backend).observe(seconds)
-        self.transcribed_audio_seconds.labels(backend).inc(audio_seconds)
+        self._of(self.transcriptions, backend, outcome).inc()
+        self._of(self.transcription_seconds, backend).observe(seconds)
+        self._of(self.transcribed_audio_seconds, backend).inc(audio_seconds)
 
     def file(self, type: str, outcome: str) -> None:
         """One file that was taken in, or is done with."""
-        self.files.labels(type, outcome).inc()
+        self._of(self.files, type, outcome).inc()
 
     def taken_over(self) -> None:
         """One replica whose runs were ended here."""

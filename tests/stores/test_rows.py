@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 from rivermouth.clock import SystemClock
 from rivermouth.errors import NotFound, Unavailable
+from rivermouth.stores import Holder
 from rivermouth.stores.revisions import newest
 from rivermouth.stores.rows import SqliteRows
 from rivermouth.testing.accounts import credential, user
+from rivermouth.testing.files import file
 from rivermouth.testing.stores import CHECKS, Check, check_store, message, open_turn
 from tests.stores.full_disk import full_disk
 
@@ -314,6 +316,50 @@ def test_of_two_processes_that_trade_in_one_refresh_token_one_gets_a_new_one(tmp
     answers = race([str(path), "a", "rotate"], [str(path), "b", "rotate"])
 
     assert sorted(answers) == ["False", "True"]
+
+
+def test_what_another_process_revokes_or_gives_is_known_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+
+    async def play() -> None:
+        here, elsewhere = SqliteRows(path, SystemClock()), SqliteRows(path, SystemClock())
+        await here.add_user(user("u1", "ann"))
+        await here.add_credential(credential("id1", "ares_aaaaaaa"))
+        before = await here.holders("ares_aaaaaaa"), await here.has_files(("u1",))
+        again = await here.holders("ares_aaaaaaa"), await here.has_files(("u1",))
+        await elsewhere.revoke("id1")
+        await elsewhere.add_file(file("f1", owner="u1"))
+        after = await here.holders("ares_aaaaaaa"), await here.has_files(("u1",))
+        await here.close()
+        await elsewhere.close()
+
+        assert before == again
+        assert ([holder.credential.revoked for holder in before[0]], before[1]) == ([None], False)
+        assert after[0][0].credential.revoked is not None
+        assert after[1]
+
+    asyncio.run(play())
+
+
+def test_an_answer_that_was_overtaken_by_a_change_is_not_remembered(tmp_path: Path) -> None:
+    async def play() -> None:
+        rows = SqliteRows(tmp_path / "rows.db", SystemClock())
+        await rows.add_user(user("u1", "ann"))
+        await rows.add_credential(credential("id1", "ares_aaaaaaa"))
+
+        async def asked_long_ago(prefix: str) -> list[Holder]:
+            found = await super(SqliteRows, rows).holders(prefix)
+            await rows.revoke("id1")
+            await rows.has_files(("u1",))
+            return found
+
+        await rows._as_before(("holders", "ares_aaaaaaa"), asked_long_ago, "ares_aaaaaaa")
+        [holder] = await rows.holders("ares_aaaaaaa")
+        await rows.close()
+
+        assert holder.credential.revoked is not None
+
+    asyncio.run(play())
 
 
 names = st.sampled_from(["a", "b", "addr:1", "addr:2"])
