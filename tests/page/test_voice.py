@@ -125,8 +125,9 @@ def test_a_message_that_never_arrives_is_given_up(visit: Visit) -> None:
             break
 
     expect(visit.replies().get_by_role("alert")).to_contain_text("did not arrive")
-    visit.page.reload()
-    expect(visit.page.get_by_role("textbox", name="Message")).to_be_visible()
+    with visit.page.expect_response("**/api/chat/history/*"):
+        visit.page.reload()
+    expect(visit.page.locator(".welcome")).to_be_visible()
     expect(visit.replies()).to_have_count(0)
     visit.forgive("status of 404")
 
