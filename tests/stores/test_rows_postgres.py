@@ -287,7 +287,7 @@ def test_a_line_that_swallows_everything_is_an_error_in_seconds_and_got_over_whe
     async def play() -> tuple[list[str], float, int]:
         async with line(postgres_server.port) as way:
             url = database_url.replace(f":{postgres_server.port}/", f":{way.port}/")
-            async with servers(url, patience=2.0) as [rows]:
+            async with servers(url, patience=5.0) as [rows]:
                 await asyncio.gather(*(open_turn(rows, message(f"m{number}")) for number in range(20)))
                 way.silence()
                 began = asyncio.get_running_loop().time()
