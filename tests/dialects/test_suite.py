@@ -8,14 +8,24 @@ import pytest
 
 from rivermouth import dialects
 from rivermouth.dialects import Answer, wisqu
+from rivermouth.doors.socketio.nonsense import NoEngineIo
+from rivermouth.errors import BadRequest
 from rivermouth.events import Delta, Event, RunEnded
 from rivermouth.framing import Frame
 from rivermouth.testing import check_dialect
+from rivermouth.testing.dialects import check_failures
 
 
 @pytest.mark.parametrize("name", dialects.names())
 def test_a_dialect_passes_the_suite(name):
     check_dialect(name)
+
+
+def test_what_is_wrong_at_one_door_alone_is_not_asked_of_dialects():
+    # It stays known to its parent class for as long as the process lives.
+    assert NoEngineIo in BadRequest.__subclasses__()
+
+    check_failures(wisqu)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ from rivermouth.settings import Settings
 
 MOST_BYTES = 16_000_000
 """The longest line on stdin; settings may hold long instructions."""
+LINGER = 1.0
+"""Seconds for which a worker whose seat is taken goes on serving those who are connected to it."""
 _decode_news = msgspec.json.Decoder(News).decode
 
 
@@ -51,6 +53,8 @@ class OneOfSeveral(Server):
         super().__init__(config, **more)
         self._others = others
         self._taking: set[asyncio.Task[Any]] = set()
+        self._lingering: asyncio.TimerHandle | None = None
+        self.retired = False
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Nothing: the parent says what to do."""
@@ -63,11 +67,28 @@ class OneOfSeveral(Server):
                     self._take(sock.accept()[0])
         return await super().on_tick(counter)
 
-    def stop_listening(self) -> None:
-        """Accept nothing more; whoever comes is somebody else's."""
-        self._others = ()
+    def retire(self) -> None:
+        """Leave a seat that another worker has taken. Who is connected already is served for `LINGER` seconds more: a request
+        may be on its way."""
+        self.retired, self._others = True, ()
         for server in self.servers:
             server.close()
+        self._lingering = asyncio.get_running_loop().call_later(LINGER, self._let_go)
+
+    def leave(self) -> None:
+        """Drain; told so before, also by `retire`, leave at once."""
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+            super().leave()
+        super().leave()
+
+    def _let_go(self) -> None:
+        self._lingering = None
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, BoundedProtocol):
+                connection.shutdown()  # after the answer that is under way
+        super().leave()
 
     def _take(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -123,9 +144,10 @@ class Worker:
         server = OneOfSeveral(config, **more)
 
         def leave(*, listening: bool) -> None:
-            if not listening:
-                server.stop_listening()
-            server.leave()
+            if listening or server.retired:
+                server.leave()
+            else:
+                server.retire()
 
         self._leave = leave
         return server

@@ -218,7 +218,9 @@ def every_error() -> list[RivermouthError]:
         *(errors.TooMany("slower", retry_after=0.2, limit=30, reset=1.5, scope=s) for s in ("minute", "day", "month")),
     ]
     known = {type(error) for error in made}
-    made += [_bare(kind) for kind in _kinds(RivermouthError) if kind not in known]
+    # A door may have errors of its own, which it tells in its own way.
+    tree = [kind for kind in _kinds(RivermouthError) if kind.__module__ == errors.__name__]
+    made += [_bare(kind) for kind in tree if kind not in known]
     return made + [errors.error_of(errors.problem_of(error)) for error in made]
 
 
