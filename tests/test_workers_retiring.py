@@ -30,7 +30,7 @@ def served(story: Story, drained: list[bool]) -> None:
     async def play() -> None:
         with socket.create_server(("127.0.0.1", 0)) as sock:
             config = uvicorn.Config(hello, lifespan="off", log_config=None, loop="none", http=BoundedProtocol)
-            server = OneOfSeveral(config, others=(), on_ready=lambda: None, drain=drain)
+            server = OneOfSeveral(config, others=(), patience=60.0, on_ready=lambda: None, drain=drain)
             serving = asyncio.create_task(server.serve(sockets=[sock]))
             await until(lambda: server.started)
             await story(server, sock.getsockname()[1], serving)
@@ -39,7 +39,9 @@ def served(story: Story, drained: list[bool]) -> None:
     within(play())
 
 
-def test_a_request_on_a_connection_that_was_accepted_before_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_on_a_connection_that_was_accepted_before_is_answered_and_told_that_it_is_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(_worker, "LINGER", 60.0)
     drained: list[bool] = []
     answers: list[bytes] = []
@@ -50,16 +52,30 @@ def test_a_request_on_a_connection_that_was_accepted_before_is_answered(monkeypa
         server.retire()
         with pytest.raises(ConnectionError):
             await asyncio.open_connection("127.0.0.1", port)
-        for _ in range(2):
-            writer.write(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
-            answers.append(await reader.readuntil(b"\r\n\r\nhi"))
-        assert not drained
-        server.leave()
+        writer.write(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+        answers.append(await reader.read())
         writer.close()
 
     served(story, drained)
 
-    assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK"] * 2
+    assert answers[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answers[0].count(b"connection: close\r\n") == 1
+    assert drained == [True]
+
+
+def test_told_once_more_it_leaves_although_somebody_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_worker, "LINGER", 60.0)
+    drained: list[bool] = []
+
+    async def story(server: OneOfSeveral, port: int, serving: asyncio.Task[None]) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: server.server_state.connections)
+        server.retire()
+        server.leave()
+        await serving
+        writer.close()
+
+    served(story, drained)
 
 
 def test_after_a_while_it_closes_what_is_idle_and_drains(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """The files that hold what is under way: nothing acknowledged is lost, nothing torn is believed."""
 
 import os
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -72,6 +74,24 @@ def test_zeros_at_the_end_are_no_records(tmp_path: Path) -> None:
     os.truncate(file, file.stat().st_size + 4096)
 
     assert bodies(tmp_path) == RECORDS
+
+
+def test_what_is_left_out_is_told(tmp_path: Path, logged: list[MutableMapping[str, Any]]) -> None:
+    file = written(tmp_path, RECORDS)
+    os.truncate(file, file.stat().st_size - 1)
+    bodies(tmp_path)
+
+    [line] = logged
+    assert (line["event"], line["file"], line["left_out"]) == ("journal_is_torn", str(file), 8 + len(RECORDS[-1]) - 1)
+
+
+@pytest.mark.parametrize("name", ["77", "notes", "00000009.bak", "\u0661"])
+def test_what_else_lies_in_the_folder_is_nobodys_business(tmp_path: Path, name: str) -> None:
+    written(tmp_path, RECORDS)
+    (tmp_path / name).write_bytes(b"something")
+    written(tmp_path, [b"more"])
+
+    assert bodies(tmp_path) == [*RECORDS, b"more"]
 
 
 def test_a_start_after_a_torn_end_goes_on_in_a_file_of_its_own(tmp_path: Path) -> None:

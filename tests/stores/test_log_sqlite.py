@@ -247,6 +247,18 @@ def test_a_run_is_replayed_up_to_the_first_gap(tmp_path: Path) -> None:
     within(story())
 
 
+def test_a_record_of_another_version_is_told_by_its_file_with_a_fix(tmp_path: Path) -> None:
+    async def story() -> None:
+        kept = journal.Journal(tmp_path / "journal")
+        list(kept.open())
+        kept.append(b"\x01something else")
+        kept.close()
+        with pytest.raises(Unavailable, match=r"journal.00000001 is of another version .* start that one once more"):
+            await SqliteBackend(tmp_path).open()
+
+    within(story())
+
+
 def test_what_the_journal_has_no_beginning_of_is_left_out_on_opening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

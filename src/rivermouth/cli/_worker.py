@@ -39,21 +39,26 @@ from rivermouth.settings import Settings
 MOST_BYTES = 16_000_000
 """The longest line on stdin; settings may hold long instructions."""
 LINGER = 1.0
-"""Seconds for which a worker whose seat is taken goes on serving those who are connected to it."""
+"""Seconds for which a connection has to be idle before a worker that retires closes it."""
 _decode_news = msgspec.json.Decoder(News).decode
 
 
 class OneOfSeveral(Server):
     """A server that leaves signals to its parent, and that accepts what waits at seats where nobody accepts just now.
 
-    So no connection waits for long where a worker has died, hangs, or has too much to do.
+    So no connection waits for long where a worker has died, hangs, or has too much to do. patience: seconds for which one that
+    retires waits for those who are connected, before it drains.
     """
 
-    def __init__(self, config: uvicorn.Config, *, others: Sequence[socket.socket], **more: Any) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, others: Sequence[socket.socket], patience: float, **more: Any
+    ) -> None:
         super().__init__(config, **more)
+        self._patience = patience
         self._others = others
         self._taking: set[asyncio.Task[Any]] = set()
-        self._lingering: asyncio.TimerHandle | None = None
+        self._retiring_until: float | None = None
+        self._idle_since: dict[BoundedProtocol, float] = {}
         self.retired = False
 
     def handle_exit(self, sig: int, frame: Any) -> None:
@@ -65,30 +70,38 @@ class OneOfSeveral(Server):
             with suppress(OSError):  # BlockingIOError, most of the time
                 while True:
                     self._take(sock.accept()[0])
+        if self._retiring_until is not None:
+            self._part(asyncio.get_running_loop().time(), self._retiring_until)
         return await super().on_tick(counter)
 
     def retire(self) -> None:
-        """Leave a seat that another worker has taken. Who is connected already is served for `LINGER` seconds more: a request
-        may be on its way."""
+        """Leave a seat that another worker has taken: accept nobody, and let go of those who are connected one by one, so that
+        no request that is on its way is lost. Each answer from now on is the last on its connection."""
         self.retired, self._others = True, ()
         for server in self.servers:
             server.close()
-        self._lingering = asyncio.get_running_loop().call_later(LINGER, self._let_go)
+        self.config.encoded_headers.append((b"connection", b"close"))
+        self.server_state.default_headers.append((b"connection", b"close"))
+        self._retiring_until = asyncio.get_running_loop().time() + self._patience
 
     def leave(self) -> None:
         """Drain; told so before, also by `retire`, leave at once."""
-        if self._lingering is not None:
-            self._lingering.cancel()
-            self._lingering = None
+        if self._retiring_until is not None:
+            self._retiring_until = None
             super().leave()
         super().leave()
 
-    def _let_go(self) -> None:
-        self._lingering = None
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, BoundedProtocol):
-                connection.shutdown()  # after the answer that is under way
-        super().leave()
+    def _part(self, now: float, until: float) -> None:
+        """Close what has been idle for long enough; drain when nobody is left, or it takes too long."""
+        connections = [one for one in self.server_state.connections if isinstance(one, BoundedProtocol)]
+        for connection in connections:
+            if connection.cycle is not None and not connection.cycle.response_complete:
+                self._idle_since.pop(connection, None)
+            elif now - self._idle_since.setdefault(connection, now) >= LINGER:
+                connection.shutdown()
+        if not connections or now >= until:
+            self._retiring_until = None
+            super().leave()
 
     def _take(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -141,7 +154,7 @@ class Worker:
             await serve_on(own, app, self._say_ready, make)
 
     def _server(self, config: uvicorn.Config, **more: Any) -> OneOfSeveral:
-        server = OneOfSeveral(config, **more)
+        server = OneOfSeveral(config, patience=self._settings.runs.drain, **more)
 
         def leave(*, listening: bool) -> None:
             if listening or server.retired:

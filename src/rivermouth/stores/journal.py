@@ -17,6 +17,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
+logger = structlog.get_logger("rivermouth.stores")
+
 FILE_BYTES = 4 * 1024 * 1024
 """From which on a file is full."""
 _HEAD = struct.Struct("<II")
@@ -98,7 +102,8 @@ class Journal:
 def records_in(folder: Path) -> Iterator[tuple[int, bytes]]:
     """All that was acknowledged and not let go of, oldest first, each with the number of its file. Raises: OSError."""
     for number in _numbers_in(folder):
-        for record in _whole_ones(_file(folder, number).read_bytes()):
+        file = _file(folder, number)
+        for record in _whole_ones(file.read_bytes(), file):
             yield number, record
 
 
@@ -115,17 +120,18 @@ def _file(folder: Path, number: int) -> Path:
 
 
 def _numbers_in(folder: Path) -> list[int]:
-    return sorted(int(file.name) for file in folder.iterdir() if file.name.isdecimal())
+    numbers = (int(file.name) for file in folder.iterdir() if file.name.isdecimal() and file.name.isascii())
+    return sorted(number for number in numbers if _file(folder, number).is_file())
 
 
-def _whole_ones(written: bytes) -> Iterator[bytes]:
+def _whole_ones(written: bytes, file: Path) -> Iterator[bytes]:
     at = 0
-    while at + _HEAD.size <= len(written):
-        length, checksum = _HEAD.unpack_from(written, at)
-        at += _HEAD.size
-        record = written[at : at + length]
+    while at < len(written):
+        length, checksum = _HEAD.unpack_from(written, at) if at + _HEAD.size <= len(written) else (0, 0)
+        record = written[at + _HEAD.size : at + _HEAD.size + length]
         # Zeros are what a power cut leaves where a file grew and its bytes did not come to the disk.
         if not length or len(record) < length or zlib.crc32(record) != checksum:
+            logger.warning("journal_is_torn", file=str(file), whole_bytes=at, left_out=len(written) - at)
             return
         yield record
-        at += length
+        at += _HEAD.size + length

@@ -137,15 +137,24 @@ class SqliteBackend:
     def _replay(self) -> dict[str, list[Event]]:
         runs: dict[str, list[Event]] = {}
         for number, record in self._open_journal():
-            for run, first, events in _decode_group(record):
-                if first == 1:
+            for run, first, events in self._group(record, number):
+                if first == 1 and self._read_record(run) is None:
                     self._begun_in[run], runs[run] = number, []
-                # Else its beginning is gone, because its record was there, or a power cut took what was between.
+                # Else it has its record, or its beginning was let go of, or a power cut took what was between.
                 if run in runs and first == len(runs[run]) + 1:
                     runs[run].extend(events)
-        for run in [run for run in runs if self._read_record(run) is not None]:
-            del runs[run], self._begun_in[run]
         return runs
+
+    def _group(self, record: bytes, number: int) -> list[Written]:
+        """Raises: Unavailable, naming the file."""
+        try:
+            return _decode_group(record)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            place = self._folder / "journal" / f"{number:08d}"
+            raise Unavailable(
+                f"{place} is of another version of this server ({error}); start that one once more and stop it in an "
+                "orderly way, or move the file away: the answers that were under way are lost then"
+            ) from error
 
     def _open_journal(self) -> Iterator[tuple[int, bytes]]:
         """Raises: Unavailable, naming the folder."""
