@@ -21,10 +21,12 @@ async def hello(_scope: object, _receive: object, send: Callable[[dict[str, obje
     await send({"type": "http.response.body", "body": b"hi"})
 
 
-def served(story: Story, drained: list[bool]) -> None:
-    """Run the story beside a server of its own; it has to end it."""
+def served(story: Story, drained: list[bool], *, for_ever: bool = False) -> None:
+    """Run the story beside a server of its own; it has to end it. for_ever: its drain does not end by itself."""
 
     async def drain() -> None:
+        if for_ever:
+            await asyncio.Event().wait()
         drained.append(True)
 
     async def play() -> None:
@@ -75,7 +77,9 @@ def test_told_once_more_it_leaves_although_somebody_is_connected(monkeypatch: py
         await serving
         writer.close()
 
-    served(story, drained)
+    served(story, drained, for_ever=True)
+
+    assert drained == []
 
 
 def test_after_a_while_it_closes_what_is_idle_and_drains(monkeypatch: pytest.MonkeyPatch) -> None:
