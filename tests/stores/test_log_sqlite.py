@@ -53,7 +53,7 @@ def test_a_watcher_never_sees_what_is_not_in_the_files(tmp_path: Path) -> None:
             for event in run.events[: run.committed]:
                 assert event in durable
 
-        run.listeners.add(look)
+        run.listen(look)
         for event in events[1:]:
             run.append(event)
             other.append(PartStarted(1.0, "text")) if looks == 1 else None

@@ -110,9 +110,9 @@ class Encoder:
 
     def encode(self, event: Event) -> list[Frame]:
         if type(event) is Delta and self._speaking:
-            text = quote(event.text)
-            self._pieces.append(text[1:-1])
-            return [Frame(f'{{"t":{text}}}', "token")]
+            text = event.text
+            self._pieces.append(text)
+            return [Frame(f'{{"t":{quote(text)}}}', "token")]
         return self._encode_rare(event)
 
     def _encode_rare(self, event: Event) -> list[Frame]:
@@ -168,10 +168,10 @@ class Encoder:
         if ended.outcome in ("failed", "interrupted"):
             error = error_of(problem(ended))
             return [Frame(dump({"error": {"code": _code(error), "message": error.message}}), "error")]
-        text, conversation = "".join(self._pieces), quote(self._conversation)
+        text, conversation = quote("".join(self._pieces)), quote(self._conversation)
         stopped = ',"stopped":true' if ended.outcome == "stopped" else ""
         tail = f'"conversation_id":{conversation},"usage":{dump(usage(self._usage))}{stopped}'
-        return [*self._open([]), Frame(f'{{"full_text":"{text}",{tail}}}', "done")]
+        return [*self._open([]), Frame(f'{{"full_text":{text},{tail}}}', "done")]
 
 
 def _thinking(fields: dict[str, Any]) -> Frame:

@@ -118,7 +118,7 @@ class Encoder:
         if type(event) is Delta and self._speaking:
             index, text = self._index, quote(event.text)
             self._index = index + 1
-            self._pieces.append(text[1:-1])
+            self._pieces.append(event.text)
             if self._first_token_at is None:
                 self._first_token_at = event.at
             if not self._tokens:
@@ -206,8 +206,8 @@ class Encoder:
             "finishReason": "stopped" if ended.outcome == "stopped" else finish,
         }
         at = ended.at if self._answered is None else self._answered.at
-        text = "".join(self._pieces)
-        return Frame(f'{{"type":"agent_response","response":"{text}",{dump(fields)[1:-1]}{self._time(at)}')
+        text = quote("".join(self._pieces))
+        return Frame(f'{{"type":"agent_response","response":{text},{dump(fields)[1:-1]}{self._time(at)}')
 
     def _message_saved(self, saved: MessageSaved) -> Frame:
         return self._frame(saved.at, "message_saved", messageId=saved.message, userMessageId=saved.user_message)

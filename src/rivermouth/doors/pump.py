@@ -62,7 +62,8 @@ class Projection:
         start, end = self.cursor, log.committed
         # First, because it may raise: nobody may take an older batch for this one.
         if end - start == 1:  # as nearly always: one token for each beat
-            frames, number = self._encode(log.events[start]), end if self._ids else None
+            encode, number = self._encode, end if self._ids else None
+            frames = encode(log.events[start])
             batch = sse(frames[0], number) if len(frames) == 1 else sse_block(frames, number)
         else:
             batch, end = _blocks(self._encode, log.events, start, end, ids=self._ids)
@@ -76,6 +77,8 @@ class Cursor:
     It shares the run's projection while it stands where the projection does. Having fallen behind, it encodes for itself,
     and goes back to sharing at most once: so a watcher never pays for the length of the log more than twice.
     """
+
+    __slots__ = ("_log", "_own", "_rejoins", "_shared", "_skip", "_view", "position")
 
     def __init__(self, log: RunLog, view: View) -> None:
         self._log, self._view = log, view
@@ -186,6 +189,8 @@ def _blocks(
 class Looked:
     """What `Watchers` look after: somebody who follows a run."""
 
+    __slots__ = ("_log", "over")
+
     def __init__(self, log: RunLog) -> None:
         self._log = log
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -217,14 +222,18 @@ class Watcher(Looked):
     goes on, commits are ignored, and then everything that has come meanwhile is sent at once.
     """
 
+    __slots__ = (
+        "_blocked", "_cursor", "_ending", "_last_write", "_monotonic", "_resting", "_send", "_shortcut", "_view", "sent",
+    )  # fmt: skip
+
     def __init__(self, log: RunLog, view: View, clock: Clock) -> None:
         super().__init__(log)
-        self._view, self._clock = view, clock
+        self._view, self._monotonic = view, clock.monotonic
         self._cursor = Cursor(log, view)
         self._blocked: asyncio.Task[None] | None = None
         self._ending = self._resting = False
         self._shortcut: Shortcut | None = None
-        self._last_write = clock.monotonic()
+        self._last_write = self._monotonic()
         self.sent = 0
         """Bytes given to the socket so far."""
 
@@ -235,12 +244,12 @@ class Watcher(Looked):
         """
         self._send, self._shortcut = send, shortcut(send)
         listening = asyncio.create_task(self._listen(receive))
-        self._log.listeners.add(self._advance)
+        self._log.listen(self._advance)
         try:
             self._advance()
             await self.over
         finally:
-            self._log.listeners.discard(self._advance)
+            self._log.leave(self._advance)
             listening.cancel()
             if self._blocked is not None:
                 self._blocked.cancel()
@@ -296,8 +305,9 @@ class Watcher(Looked):
             self._blocked.add_done_callback(lambda _: self._finish())
 
     def _write(self, body: bytes, *, last: bool) -> None:
+        monotonic = self._monotonic
         self.sent += len(body)
-        self._last_write = self._clock.monotonic()
+        self._last_write = monotonic()
         if self._shortcut is not None and not last and self._shortcut.write(body):
             return
         sending = self._send({"type": "http.response.body", "body": body, "more_body": not last})

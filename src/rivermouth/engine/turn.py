@@ -58,6 +58,11 @@ def _unheard(_: Event) -> None:
 class Turn:
     """The sink of one run. `on_answer` is called when the model has accepted the call."""
 
+    __slots__ = (
+        "_all_reported", "_answering_since", "_append", "_ask_began", "_before", "_calls", "_deltas", "_idle", "_log", "_now",
+        "_on_answer", "_on_call", "_open_call", "_part", "_reported", "_step", "_steps", "asks", "first_token_at",
+    )  # fmt: skip
+
     def __init__(
         self,
         log: Appendable,
@@ -93,10 +98,11 @@ class Turn:
         """A piece of the answer."""
         if not delta:
             return
-        at = self._now()
+        now, append = self._now, self._append
+        at = now()
         if self._part != "text":
             self._open("text", at)
-        self._append(Delta(at, delta))
+        append(Delta(at, delta))
         self._deltas += 1
         if self.first_token_at is None:
             self.first_token_at = at

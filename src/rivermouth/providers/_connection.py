@@ -2,8 +2,9 @@
 
     write the request · head (1xx skipped) · body · body · … · complete → kept, or closed
 
-`data_received` → httptools → `Listener.body`, all in one call: no task, queue or timer per read. Silence is noticed by one
-timer for each connection, which looks at the time of the last read and arms itself again for what is left.
+`data_received` → httptools → `Listener.body`, all in one call: no task, queue or timer per read. A read that is exactly one
+chunk, as nearly every one is in the middle of an answer, needs no parser. Silence is noticed by one timer for each connection,
+which looks at the time of the last read and arms itself again for what is left.
 """
 
 import asyncio
@@ -20,6 +21,10 @@ MAX_HEAD = 64 * 1024
 """Bytes of headers (or trailers, or chunk sizes) that may come without any body between them."""
 LINGER = 1.0
 """Seconds that a body's end may take after all that matters of it has come; a connection that is slower is not kept."""
+
+
+HEADS = {len(b"%x\r\n" % size) + size + 2: b"%x\r\n" % size for size in range(1, 2048)}
+"""By the length of a read that is one whole chunk, what it begins with, written as nearly every server writes it."""
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -69,6 +74,12 @@ DEAF = Deaf()
 class Connection(asyncio.Protocol):
     """One connection and the exchange on it; asyncio's and httptools' callbacks both end here."""
 
+    __slots__ = (
+        "_answered", "_any", "_between_chunks", "_complete", "_descriptor", "_enough", "_excess", "_forget", "_head_size",
+        "_headers", "_heard", "_keep", "_limit", "_listener", "_loop", "_parser", "_piece", "_polled", "_reusable", "_reused",
+        "_timeouts", "_timer", "_transport", "_unseen", "_until_close", "_used", "_waiter", "gone", "origin",
+    )  # fmt: skip
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -102,7 +113,8 @@ class Connection(asyncio.Protocol):
         self._answered = self._complete = self._until_close = self._excess = self._reusable = False
         self._headers: dict[str, str] = {}
         self._head_size = self._unseen = 0
-        self._any = self._enough = False
+        self._any = self._enough = self._between_chunks = False
+        self._piece = b""
         self._heard, self._limit = self._loop.time(), timeouts.first_byte
         self._parser = httptools.HttpResponseParser(self)
         self._arm(self._limit)
@@ -135,8 +147,15 @@ class Connection(asyncio.Protocol):
         if parser is None:  # nobody asked
             return self.abort()
         self._heard = self._loop.time()
+        if self._between_chunks:
+            head = HEADS.get(len(data))
+            if head is not None and data.startswith(head) and data.endswith(b"\r\n"):
+                try:
+                    return self.on_body(data[len(head) : -2])
+                except Exception as error:  # noqa: BLE001, as the parser's below
+                    return self._fail(error)
         self._unseen += len(data)
-        self._any = True
+        self._any, self._piece = True, b""
         try:
             parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -146,9 +165,12 @@ class Connection(asyncio.Protocol):
         if self._complete:
             return self._release()
         if self._unseen > MAX_HEAD:
-            self._fail(ProviderBroken(f"the model's server sent more than {MAX_HEAD} bytes of headers"))
-        elif self._descriptor < 0 and self._polled is not None and self._listener.steady:
-            self._be_polled(self._polled)
+            return self._fail(ProviderBroken(f"the model's server sent more than {MAX_HEAD} bytes of headers"))
+        if self._listener.steady:
+            # Where the parser gave all of a chunk that is alone in its read, it stands between two chunks.
+            self._between_chunks = self._piece == _only_chunk(data)
+            if self._descriptor < 0 and self._polled is not None:
+                self._be_polled(self._polled)
         return None
 
     def read_failed(self, error: OSError) -> None:
@@ -225,10 +247,11 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
-        self._unseen = 0
+        self._unseen, self._piece = 0, data
         if self._enough or self._complete:
             return
-        if self._listener.body(data):
+        body = self._listener.body
+        if body(data):
             self._enough = True
             self._arm(LINGER)
             self._settle(None)
@@ -281,3 +304,9 @@ class Connection(asyncio.Protocol):
             return self._arm(left)
         what = "sent nothing more" if self._answered else "gave no answer"
         return self._fail(ProviderSilent(f"the model's server {what} for {self._limit:g} s"))
+
+
+def _only_chunk(data: bytes) -> bytes | None:
+    """What is in a read that can be nothing but one whole chunk, if it begins between two; else None."""
+    head = HEADS.get(len(data))
+    return data[len(head) : -2] if head is not None and data.startswith(head) and data.endswith(b"\r\n") else None

@@ -93,6 +93,11 @@ class Deltas:
     own_names: of tools, by the names under which the server was offered them.
     """
 
+    __slots__ = (
+        "_called_tools", "_done", "_event", "_event_size", "_flowing", "_halves", "_known", "_line", "_model", "_mould",
+        "_own_names", "_reason", "_sink", "_text", "spoke",
+    )  # fmt: skip
+
     def __init__(self, sink: Sink, own_names: Mapping[str, str] = {}) -> None:
         self._sink, self._own_names = sink, own_names
         self._text = sink.text
@@ -104,22 +109,28 @@ class Deltas:
         self._called_tools = False
         self._model: str | None = None
         self._mould = Mould(_only_text)
+        self._known = self._mould.text
         self._done = self._flowing = False
         self.spoke = False
 
     def feed(self, data: bytes) -> bool:
         """Take the next bytes, cut anywhere; True once `[DONE]` has come. Raises: ProviderFault."""
-        if self._flowing and (text := self._next(data)) is not None:
-            self._text(text)
-            return False
+        if self._flowing:
+            known, say = self._known, self._text
+            text = known(data)
+            if text is None:
+                text = self._learn(data)
+            if text is not None:
+                say(text)
+                return False
         done = self._take_all(data)
         self._flowing = self.spoke and bool(self._model) and not (self._line or self._event or self._halves)
         return done
 
-    def _next(self, data: bytes) -> str | None:
+    def _learn(self, data: bytes) -> str | None:
         """The text of one whole event in the middle of an answer that says nothing else, as nearly every one does."""
-        text = self._mould.text(data)
-        if text is None and data[:6] == b"data: " and data[-2:] == b"\n\n" and data.count(b"\n") == 2:
+        text = None
+        if data[:6] == b"data: " and data[-2:] == b"\n\n" and data.count(b"\n") == 2:
             text = _only_text(data)
             if text is not None:
                 self._mould.learn(data, text)

@@ -28,11 +28,11 @@ class Mould:
         """The text of a chunk that fits; None for any other."""
         if not (chunk.startswith(self._before) and chunk.endswith(self._after)):
             return None
-        end = len(chunk) - self._end
-        if _as_it_is(chunk, self._start, end) is None:
+        found = _as_it_is(chunk, self._start, len(chunk) - self._end)
+        if found is None:
             return None
         try:
-            return chunk[self._start : end].decode()
+            return found[0].decode()
         except UnicodeDecodeError:
             return None
 

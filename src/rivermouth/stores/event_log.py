@@ -39,8 +39,8 @@ class RunLog:
         self.live = live
         self.held = False
         """Whether the run may not be put among the finished ones, although it has ended; see `Log.release`."""
-        self.listeners: set[Callable[[], None]] = set()
-        """Called after each commit of this run, and when the log fails; must not raise."""
+        self.listeners: tuple[Callable[[], None], ...] = ()
+        """Called after each commit of this run, and when the log fails; see `listen`."""
         self.shared: dict[Any, Any] = {}
         """Whatever watchers of this run share, such as bytes that are encoded already."""
 
@@ -73,6 +73,14 @@ class RunLog:
             self.dirty = True
             self._commits.add(self)
 
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have it called after each commit of this run, and when the log fails. It must not raise."""
+        self.listeners = (*self.listeners, listener)  # a new one, as the old one may just be gone through
+
+    def leave(self, listener: Callable[[], None]) -> None:
+        """Call it no longer."""
+        self.listeners = tuple(other for other in self.listeners if other != listener)
+
     def hurry(self) -> None:
         """Commit what there is at the end of this turn of the loop, not at the end of the group's time."""
         self._commits.hurry()
@@ -99,13 +107,13 @@ class RunLog:
 
     def tell(self) -> None:
         """Call every listener."""
-        for listener in tuple(self.listeners):
+        for listener in self.listeners:
             listener()
 
     async def watch(self, after: int = 0) -> AsyncGenerator[list[Event], None]:
         """Batches of committed events past number `after`, until the run has ended. Raises: Unavailable if the log fails."""
         news = asyncio.Event()
-        self.listeners.add(news.set)
+        self.listen(news.set)
         try:
             while True:
                 news.clear()
@@ -119,7 +127,7 @@ class RunLog:
                 else:
                     await news.wait()
         finally:
-            self.listeners.discard(news.set)
+            self.leave(news.set)
 
 
 class GroupCommit:
@@ -184,14 +192,16 @@ class GroupCommit:
             self._fail(logs, error)
             return
         self.failure = None
-        self.on_commit(asyncio.get_running_loop().time() - self._began, sum(len(events) for _, _, events in group))
+        seconds, count = asyncio.get_running_loop().time() - self._began, 0
         for log, (_, _, events) in zip(logs, group, strict=True):
             log.committed += len(events)
+            count += len(events)
             if type(last := events[-1]) is RunEnded:
                 log.ended = last
                 self._on_end(log)
-            for listener in tuple(log.listeners):
+            for listener in log.listeners:
                 listener()
+        self.on_commit(seconds, count)
         if self._hurried and self._dirty:
             asyncio.get_running_loop().call_soon(self._commit_now)
 

@@ -55,13 +55,13 @@ class SocketStream(Looked):
 
     async def follow(self) -> None:
         """Until the run has ended, the log has failed, or somebody has it leave."""
-        self._log.listeners.add(self.advance)
+        self._log.listen(self.advance)
         self._outbox.roomy.add(self.advance)
         try:
             self.advance()
             await self.over
         finally:
-            self._log.listeners.discard(self.advance)
+            self._log.leave(self.advance)
             self._outbox.roomy.discard(self.advance)
 
     def advance(self) -> None:
