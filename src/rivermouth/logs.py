@@ -27,9 +27,10 @@ class Stderr:
 
     def write(self, text: str) -> int:
         """Written, if it can be."""
-        with contextlib.suppress(OSError, ValueError):
+        try:
             return sys.stderr.write(text)
-        return 0
+        except (OSError, ValueError):
+            return 0
 
     def flush(self) -> None:
         """Flushed, if it can be."""
@@ -58,11 +59,10 @@ def configure(settings: Settings) -> None:
 
 def _to_json(event: Any, *, default: Callable[[Any], Any], **_: Any) -> str:
     """Compact and pure ASCII, so that no terminal or file has a character it cannot take."""
-    with contextlib.suppress(UnicodeEncodeError, TypeError, OverflowError):
-        written = msgspec.json.encode(event, enc_hook=default)
-        if written.isascii():
-            return written.decode("ascii")
-    return json.dumps(event, default=default, separators=(",", ":"))
+    try:
+        return msgspec.json.encode(event, enc_hook=default).decode("ascii")
+    except (UnicodeError, TypeError, OverflowError):
+        return json.dumps(event, default=default, separators=(",", ":"))
 
 
 def _for_people() -> structlog.dev.ConsoleRenderer:

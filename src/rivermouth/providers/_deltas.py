@@ -117,26 +117,31 @@ class Deltas:
         """Take the next bytes, cut anywhere; True once `[DONE]` has come. Raises: ProviderFault."""
         if self._flowing:
             known, say = self._known, self._text
-            text = known(data)
-            if text is None:
-                text = self._learn(data)
-            if text is not None:
+            if (text := known(data)) is not None:
                 say(text)
                 return False
-        done = self._take_all(data)
+        if (
+            data[:6] == b"data: "
+            and data[-2:] == b"\n\n"
+            and data.count(b"\n") == 2
+            and not (self._line or self._event)
+        ):
+            self._take_one(data)
+        else:
+            self._take_all(data)
         self._flowing = self.spoke and bool(self._model) and not (self._line or self._event or self._halves)
-        return done
+        return self._done
 
-    def _learn(self, data: bytes) -> str | None:
-        """The text of one whole event in the middle of an answer that says nothing else, as nearly every one does."""
-        text = None
-        if data[:6] == b"data: " and data[-2:] == b"\n\n" and data.count(b"\n") == 2:
-            text = _only_text(data)
-            if text is not None:
-                self._mould.learn(data, text)
-        return text
+    def _take_one(self, data: bytes) -> None:
+        """A read that is one whole event, as nearly every one is; in the middle of an answer nearly every one is text alone."""
+        text = _only_text(data) if self._flowing else None
+        if text is None:
+            self._dispatch(data[6:-2])
+        else:
+            self._mould.learn(data, text)
+            self._text(text)
 
-    def _take_all(self, data: bytes) -> bool:
+    def _take_all(self, data: bytes) -> None:
         *lines, rest = data.split(b"\n")
         if lines:
             lines[0] = bytes(self._line) + lines[0]
@@ -144,11 +149,10 @@ class Deltas:
         for line in lines:
             self._take(line)
             if self._done:
-                return True
+                return
         self._line += rest
         if len(self._line) > MAX_LINE:
             raise ProviderBroken(f"the model's server sent a line of more than {MAX_LINE} bytes")
-        return False
 
     def finish(self) -> Finish:
         """The end of the body. Raises: ProviderFault where the answer is not complete."""

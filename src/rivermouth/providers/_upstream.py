@@ -5,6 +5,7 @@ Redirects are not followed: the operator names the addresses that may be reached
 
 import asyncio
 import ssl
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
@@ -45,6 +46,7 @@ class Target(msgspec.Struct, frozen=True):
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
 
+@lru_cache(maxsize=64)
 def target_of(url: str) -> Target:
     """The parts of an http or https URL. Raises: ValueError for any other."""
     parts = urlsplit(url)
