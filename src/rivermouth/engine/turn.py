@@ -59,7 +59,7 @@ class Turn:
     """The sink of one run. `on_answer` is called when the model has accepted the call."""
 
     __slots__ = (
-        "_all_reported", "_answering_since", "_append", "_ask_began", "_before", "_calls", "_deltas", "_idle", "_log", "_now",
+        "_all_reported", "_answering_since", "_append", "_ask_began", "_before", "_calls", "_idle", "_log", "_now",
         "_on_answer", "_on_call", "_open_call", "_part", "_reported", "_step", "_steps", "asks", "first_token_at",
     )  # fmt: skip
 
@@ -78,7 +78,6 @@ class Turn:
         self._answering_since: float | None = None
         self._step: StepStarted | None = None
         self._reported: tuple[int, int] | None = None
-        self._deltas = 0
         self._before = (0, 0)
         self._all_reported = True
         self._idle = False
@@ -103,7 +102,6 @@ class Turn:
         if self._part != "text":
             self._open("text", at)
         append(Delta(at, delta))
-        self._deltas += 1
         if self.first_token_at is None:
             self.first_token_at = at
             self._log.hurry()
@@ -116,7 +114,6 @@ class Turn:
         if self._part != "reasoning":
             self._open("reasoning", at)
         self._append(Delta(at, delta))
-        self._deltas += 1
 
     def tool_call(self, index: int, id: str | None, name: str | None, arguments: str) -> None:
         """A piece of a call; calls are told when the model has ended, whole."""
@@ -156,7 +153,7 @@ class Turn:
         self._end_answering(at)
         self._before = self._total(estimated_prompt)
         self._all_reported = self._all_reported and self._reported is not None
-        self._reported, self._deltas, self._idle = None, 0, True
+        self._reported, self._idle = None, True
         self.asks += 1
         return self._calls.take()
 
@@ -247,7 +244,8 @@ class Turn:
     def _total(self, estimated_prompt: int) -> tuple[int, int]:
         if self._idle:  # the next ask has not begun, so nothing is spent on it
             return self._before
-        prompt, completion = self._reported or (estimated_prompt, self._deltas)
+        pieces = sum(type(event) is Delta for event in self._log.events[self._ask_began :])
+        prompt, completion = self._reported or (estimated_prompt, pieces)
         return min(MOST_TOKENS - 1, self._before[0] + prompt), min(MOST_TOKENS - 1, self._before[1] + completion)
 
 

@@ -75,10 +75,13 @@ class Connection(asyncio.Protocol):
     """One connection and the exchange on it; asyncio's and httptools' callbacks both end here."""
 
     __slots__ = (
-        "_answered", "_any", "_between_chunks", "_complete", "_descriptor", "_enough", "_excess", "_forget", "_head_size",
-        "_headers", "_heard", "_keep", "_limit", "_listener", "_loop", "_parser", "_piece", "_polled", "_reusable", "_reused",
-        "_timeouts", "_timer", "_transport", "_unseen", "_until_close", "_used", "_waiter", "gone", "origin",
+        "_answered", "_any", "_between_chunks", "_body", "_complete", "_descriptor", "_enough", "_excess", "_forget",
+        "_head_size", "_headers", "_keep", "_limit", "_listener", "_loop", "_parser", "_piece", "_polled", "_reusable",
+        "_reused", "_timeouts", "_timer", "_transport", "_unseen", "_until_close", "_used", "_waiter", "gone", "heard",
+        "origin",
     )  # fmt: skip
+    _listener: Listener
+    _body: Callable[[bytes], bool | None]
 
     def __init__(
         self,
@@ -95,13 +98,13 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._listener: Listener = DEAF
         self._used = False
-        self._heard = loop.time()
+        self._deafen()
+        self.heard = loop.time()
 
     def age(self) -> float:
         """Seconds since it last brought anything."""
-        return self._loop.time() - self._heard
+        return self._loop.time() - self.heard
 
     async def exchange(self, request: bytes, listener: Listener, timeouts: Timeouts) -> None:
         """Send `request` and let `listener` hear the answer. Raises: ProviderFault."""
@@ -115,14 +118,14 @@ class Connection(asyncio.Protocol):
         self._head_size = self._unseen = 0
         self._any = self._enough = self._between_chunks = False
         self._piece = b""
-        self._heard, self._limit = self._loop.time(), timeouts.first_byte
+        self.heard, self._limit = self._loop.time(), timeouts.first_byte
         self._parser = httptools.HttpResponseParser(self)
         self._arm(self._limit)
         self._transport.write(request)
         try:
             await self._waiter
         except asyncio.CancelledError:
-            self._listener = DEAF
+            self._deafen()
             self.abort()
             if not self._waiter.cancelled():
                 self._waiter.exception()  # looked at, so that asyncio does not call it lost
@@ -146,12 +149,13 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         if parser is None:  # nobody asked
             return self.abort()
-        self._heard = self._loop.time()
+        if self._descriptor < 0:
+            self.heard = self._loop.time()
         if self._between_chunks:
             head = HEADS.get(len(data))
             if head is not None and data.startswith(head) and data.endswith(b"\r\n"):
                 try:
-                    return self.on_body(data[len(head) : -2])
+                    return self._hear(data[len(head) : -2], self._body)
                 except Exception as error:  # noqa: BLE001, as the parser's below
                     return self._fail(error)
         self._unseen += len(data)
@@ -168,7 +172,7 @@ class Connection(asyncio.Protocol):
             return self._fail(ProviderBroken(f"the model's server sent more than {MAX_HEAD} bytes of headers"))
         if self._listener.steady:
             # Where the parser gave all of a chunk that is alone in its read, it stands between two chunks.
-            self._between_chunks = self._piece == _only_chunk(data)
+            self._between_chunks, self._body = self._piece == _only_chunk(data), self._listener.body
             if self._descriptor < 0 and self._polled is not None:
                 self._be_polled(self._polled)
         return None
@@ -248,9 +252,11 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
         self._unseen, self._piece = 0, data
+        self._hear(data, self._listener.body)
+
+    def _hear(self, data: bytes, body: Callable[[bytes], bool | None]) -> None:
         if self._enough or self._complete:
             return
-        body = self._listener.body
         if body(data):
             self._enough = True
             self._arm(LINGER)
@@ -281,13 +287,16 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _settle(self, error: BaseException | None) -> None:
-        self._listener = DEAF
+        self._deafen()
         if self._waiter.done():
             return
         if error is None:
             self._waiter.set_result(None)
         else:
             self._waiter.set_exception(error)
+
+    def _deafen(self) -> None:
+        self._listener, self._body = DEAF, DEAF.body
 
     def _arm(self, seconds: float) -> None:
         self._disarm()
@@ -299,7 +308,7 @@ class Connection(asyncio.Protocol):
             self._timer = None
 
     def _look(self) -> None:
-        left = self._heard + self._limit - self._loop.time()
+        left = self.heard + self._limit - self._loop.time()
         if left > 0.001 and not self._enough:
             return self._arm(left)
         what = "sent nothing more" if self._answered else "gave no answer"

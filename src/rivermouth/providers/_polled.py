@@ -5,6 +5,7 @@ into an epoll set of our own; at each beat of the process's `Pulse` all sockets 
 end of a connection, and any error, is left to the event loop: it is given the socket back.
 """
 
+import asyncio
 import contextlib
 import os
 import select
@@ -18,6 +19,9 @@ READ_BYTES = 16 * 1024
 
 class Pausable(Protocol):
     """A connection, as far as it is read here."""
+
+    heard: float
+    """When it last brought anything, by the event loop's clock; set here, once for all that is read in a beat."""
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -66,6 +70,7 @@ class Polled:
         # Reading first and handling after that keeps the kernel's code and ours from pushing each other out of the cache.
         pieces = [(descriptor, _read(descriptor)) for descriptor, _ in self._epoll.poll(0)]
         self._pulse.heard(len(pieces))
+        now = asyncio.get_running_loop().time()
         for descriptor, data in pieces:
             # An earlier one of this beat may have ended the call of a later one.
             if (connection := self._taken.get(descriptor)) is None or data is None:
@@ -73,6 +78,7 @@ class Polled:
             if isinstance(data, OSError):
                 connection.read_failed(data)
             elif data:
+                connection.heard = now
                 connection.data_received(data)
             else:
                 connection.resume()
