@@ -19,6 +19,8 @@ QUICK = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 WAITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 LONG = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 MOST_TOOLS = 100
+MOST_COMMITS = 64
+"""Commits that are counted together: one by one, each in cold caches, they took 1 of 75 µs a token (2026-11-22)."""
 SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
 
 
@@ -101,6 +103,7 @@ class Metrics:
         self.commit_events = Histogram(
             "rivermouth_commit_events", "Events in one group commit.", buckets=SIZES, registry=registry
         )
+        self._commits: list[tuple[float, int]] = []
         self.replicas_taken_over = Counter(
             "rivermouth_replicas_taken_over",
             "Replicas that were found dead, and whose runs this one ended.",
@@ -170,9 +173,16 @@ class Metrics:
             self._of(self.upstream_errors, reply.problem.code).inc()
 
     def commit(self, *, seconds: float, events: int) -> None:
-        """One group commit of the log."""
-        self.commit_seconds.observe(seconds)
-        self.commit_events.observe(events)
+        """One group commit of the log. Counted with others, so a process that is killed takes the last few along."""
+        self._commits.append((seconds, events))
+        if len(self._commits) >= MOST_COMMITS:
+            self._count_commits()
+
+    def _count_commits(self) -> None:
+        commits, self._commits = self._commits, []
+        for seconds, events in commits:
+            self.commit_seconds.observe(seconds)
+            self.commit_events.observe(events)
 
     def upstream_cancelled(self, seconds: float) -> None:
         """One upstream connection closed, so long after a stop was asked for."""
@@ -202,6 +212,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format, to be sent as `CONTENT_TYPE`; with other processes, that of all together."""
+        self._count_commits()
         if self._shared is None:
             return generate_latest(self.registry)
         together = CollectorRegistry()
