@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from rivermouth import dialects
 from rivermouth.clock import SystemClock
 from rivermouth.doors.chat import refuse_if_over
-from rivermouth.doors.pump import BATCH, Cursor, View, Watcher, Watchers
+from rivermouth.doors.cursor import BATCH, Cursor, View
+from rivermouth.doors.pump import Watcher, Watchers
 from rivermouth.errors import Unavailable
 from rivermouth.events import Delta, Event, PartStarted, RunEnded
 from rivermouth.framing import HEARTBEAT, Frame, sse_block
 from rivermouth.pulse import Pulse
-from rivermouth.stores.event_log import Log, RunLog
+from rivermouth.stores.event_log import Log
 from rivermouth.stores.memory_log import MemoryBackend
+from rivermouth.stores.run_log import RunLog
 from rivermouth.testing.logs import NASTY, log_of, run_started, sample_logs
 from rivermouth.testing.logs_suite import Held
 from tests.core.waiting import rounds, until, within

@@ -19,7 +19,8 @@ from rivermouth.providers.scripted import Script, ScriptedProvider, Text
 from rivermouth.pulse import Pulse
 from rivermouth.settings import Settings
 from rivermouth.stores import Conversation, Rows, StoredMessage
-from rivermouth.stores.event_log import Backend, Log
+from rivermouth.stores.backend import Backend
+from rivermouth.stores.event_log import Log
 from rivermouth.stores.memory_log import MemoryBackend
 from rivermouth.stores.rows import SqliteRows
 from rivermouth.tools import Toolbox

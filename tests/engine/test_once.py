@@ -16,8 +16,8 @@ from rivermouth.errors import BadRequest, Conflict, Gone
 from rivermouth.providers import ModelRequest
 from rivermouth.providers.scripted import Fail, Hold, Step, Text
 from rivermouth.stores import Claim, StoredMessage, Taken
-from rivermouth.stores.event_log import RunLog
 from rivermouth.stores.memory_log import MemoryBackend
+from rivermouth.stores.run_log import RunLog
 from rivermouth.testing.logs import run_started
 from tests.core.waiting import rounds, until, within
 from tests.engine.playing import HELLO, Engine, ended, playing

@@ -18,8 +18,9 @@ from rivermouth.providers import Finish, ModelRequest, Sink
 from rivermouth.providers.scripted import End, Fail, Hold, Reasoning, ScriptedProvider, Text, Tool, Used
 from rivermouth.pulse import Pulse
 from rivermouth.settings import Agent, Settings
-from rivermouth.stores.event_log import Log, RunLog
+from rivermouth.stores.event_log import Log
 from rivermouth.stores.rows import SqliteRows
+from rivermouth.stores.run_log import RunLog
 from rivermouth.stores.sqlite_log import SqliteBackend
 from rivermouth.testing.logs import run_started
 from tests.core.waiting import until, within

@@ -11,8 +11,9 @@ from rivermouth.clock import SystemClock
 from rivermouth.events import Delta, PartEnded, PartStarted, UsageCounted
 from rivermouth.pulse import Pulse
 from rivermouth.stores import StoredMessage
-from rivermouth.stores.event_log import Log, RunLog
+from rivermouth.stores.event_log import Log
 from rivermouth.stores.rows import SqliteRows
+from rivermouth.stores.run_log import RunLog
 from rivermouth.stores.sqlite_log import SqliteBackend
 from rivermouth.testing.logs import ending, run_started
 

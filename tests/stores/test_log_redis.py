@@ -13,9 +13,10 @@ from rivermouth.errors import Unavailable
 from rivermouth.events import Delta, Event, RunEnded
 from rivermouth.pulse import Pulse
 from rivermouth.stores import redis_journal
-from rivermouth.stores.event_log import Log, RunLog
+from rivermouth.stores.event_log import Log
 from rivermouth.stores.redis_client import connect
 from rivermouth.stores.redis_log import RedisBackend
+from rivermouth.stores.run_log import RunLog
 from rivermouth.testing.logs_suite import begin, numbered, seen, written
 from tests.core.waiting import until, within
 from tests.partition import partition

@@ -12,7 +12,7 @@ from rivermouth.engine.once import Once, Place
 from rivermouth.engine.runs import Runs
 from rivermouth.messages import ChatRequest
 from rivermouth.stores import Taken
-from rivermouth.stores.event_log import RunLog
+from rivermouth.stores.run_log import RunLog
 
 
 class Question(NamedTuple):

@@ -12,6 +12,7 @@ import structlog
 
 from rivermouth.dialects import Answer, Dialect, Incoming, Limits, Route
 from rivermouth.doors.asking import Asking, Question
+from rivermouth.doors.cursor import View
 from rivermouth.doors.following import NOTHING
 from rivermouth.doors.http import (
     Disconnected,
@@ -21,7 +22,6 @@ from rivermouth.doors.http import (
     answer,
     cookie_header,
 )
-from rivermouth.doors.pump import View
 from rivermouth.doors.streaming import Streaming, is_at_the_end, last_event_id, resource_headers, wants_ids
 from rivermouth.engine.auth import Auth, Principal
 from rivermouth.engine.grace import Grace, grace_of
@@ -31,7 +31,7 @@ from rivermouth.errors import Internal, MethodNotAllowed, RivermouthError, error
 from rivermouth.logs import cost
 from rivermouth.messages import fold
 from rivermouth.settings import Settings
-from rivermouth.stores.event_log import RunLog
+from rivermouth.stores.run_log import RunLog
 
 logger = structlog.get_logger("rivermouth.chat")
 

@@ -12,7 +12,7 @@ from rivermouth.engine.runs import Runs
 from rivermouth.errors import MethodNotAllowed, NotFound
 from rivermouth.settings import SYSTEMS
 from rivermouth.stores import Conversation, Rows
-from rivermouth.stores.event_log import RunLog
+from rivermouth.stores.run_log import RunLog
 
 HEAD, TAIL = "/conversations/", "/stream"
 

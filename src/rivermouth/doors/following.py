@@ -4,12 +4,12 @@ from urllib.parse import quote
 
 from rivermouth import dialects
 from rivermouth.dialects import Answer
+from rivermouth.doors.cursor import View
 from rivermouth.doors.http import Receive, Request, Send, answer, whole_number
-from rivermouth.doors.pump import View
 from rivermouth.doors.streaming import Streaming, is_at_the_end, last_event_id, resource_headers, wants_ids
 from rivermouth.engine.runs import Runs
 from rivermouth.errors import BadRequest, Gone
-from rivermouth.stores.event_log import RunLog
+from rivermouth.stores.run_log import RunLog
 
 NOTHING = Answer(204, {}, b"")
 """What makes a browser's EventSource stop coming back."""

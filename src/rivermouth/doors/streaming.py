@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 
 from rivermouth.clock import Clock
 from rivermouth.dialects import Dialect
+from rivermouth.doors.cursor import Cursor, View, breaks_off
 from rivermouth.doors.http import Receive, Request, Send, whole_number
-from rivermouth.doors.pump import Cursor, View, Watcher, Watchers, breaks_off
+from rivermouth.doors.pump import Watcher, Watchers
 from rivermouth.events import RunStarted
-from rivermouth.stores.event_log import RunLog
+from rivermouth.stores.run_log import RunLog
 
 STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),

@@ -9,7 +9,7 @@ from rivermouth.engine.run import may_follow, no_such_run
 from rivermouth.engine.runs import Runs
 from rivermouth.engine.tickets import Tickets
 from rivermouth.errors import BadRequest, MethodNotAllowed
-from rivermouth.stores.event_log import RunLog
+from rivermouth.stores.run_log import RunLog
 
 METHODS = {"": ("GET", "HEAD", "DELETE"), "stop": ("POST",), "ticket": ("POST",), "approve": ("POST",)}
 MOST_BYTES = 16_384

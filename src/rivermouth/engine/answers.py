@@ -14,7 +14,8 @@ import structlog
 from rivermouth.errors import RivermouthError
 from rivermouth.messages import Reply, fold
 from rivermouth.stores import Rows, StoredMessage
-from rivermouth.stores.event_log import Log, RunLog
+from rivermouth.stores.event_log import Log
+from rivermouth.stores.run_log import RunLog
 
 logger = structlog.get_logger("rivermouth.answers")
 

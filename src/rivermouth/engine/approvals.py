@@ -5,7 +5,7 @@ import asyncio
 from rivermouth.engine.elsewhere import Elsewhere
 from rivermouth.errors import Conflict
 from rivermouth.events import ToolCalled
-from rivermouth.stores.event_log import RunLog
+from rivermouth.stores.run_log import RunLog
 
 
 class Approvals:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from rivermouth.errors import Unavailable
-from rivermouth.stores.event_log import RunLog
 from rivermouth.stores.replicas import Replicas
+from rivermouth.stores.run_log import RunLog
 
 ASK_AGAIN = 1.0
 """Seconds after which an owner that has not ended a run is told again: it may have begun anew under another name."""

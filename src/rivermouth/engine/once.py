@@ -20,7 +20,8 @@ from rivermouth.clock import Clock
 from rivermouth.errors import BadRequest, Conflict, Gone
 from rivermouth.events import Delta
 from rivermouth.stores import Claim, Rows, Taken
-from rivermouth.stores.event_log import Log, RunLog
+from rivermouth.stores.event_log import Log
+from rivermouth.stores.run_log import RunLog
 
 BEGIN_SECONDS = 5.0
 """From a claim to its run's first event in the log, on any replica; one that has none by then died on the way."""

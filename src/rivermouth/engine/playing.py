@@ -23,7 +23,7 @@ from rivermouth.messages import ChatRequest, Message, fold
 from rivermouth.providers import Finish, ModelRequest, Provider
 from rivermouth.settings import Agent
 from rivermouth.stores import StoredMessage
-from rivermouth.stores.event_log import RunLog
+from rivermouth.stores.run_log import RunLog
 
 logger = structlog.get_logger("rivermouth.runs")
 

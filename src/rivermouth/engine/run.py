@@ -16,7 +16,7 @@ from rivermouth.events import Outcome, RunStarted
 from rivermouth.messages import Reply
 from rivermouth.providers import Finish
 from rivermouth.stores import Conversation, StoredMessage
-from rivermouth.stores.event_log import RunLog
+from rivermouth.stores.run_log import RunLog
 
 logger = structlog.get_logger("rivermouth.runs")
 

@@ -35,8 +35,9 @@ from rivermouth.providers import Provider
 from rivermouth.settings import Agent, Settings
 from rivermouth.stores import Rows, StoredMessage, Taken
 from rivermouth.stores import Turn as Opened
-from rivermouth.stores.event_log import Log, RunLog
+from rivermouth.stores.event_log import Log
 from rivermouth.stores.replicas import Replicas
+from rivermouth.stores.run_log import RunLog
 from rivermouth.tools import Toolbox
 
 logger = structlog.get_logger("rivermouth.runs")

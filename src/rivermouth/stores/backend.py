@@ -8,7 +8,7 @@ from rivermouth.events import Event
 from rivermouth.stores.causes import WORDS, kind_of
 
 if TYPE_CHECKING:
-    from rivermouth.stores.event_log import RunLog
+    from rivermouth.stores.run_log import RunLog
 
 RETRY_SECONDS = 1.0
 """From a failed commit to the next try."""

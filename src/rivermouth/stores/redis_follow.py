@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 from rivermouth.errors import Unavailable
 from rivermouth.events import Event
 from rivermouth.stores.backend import Abandoned
-from rivermouth.stores.event_log import RunLog
 from rivermouth.stores.redis_client import FAILURES, bounded, why
 from rivermouth.stores.redis_line import Line
 from rivermouth.stores.redis_mirror import Mirror, decode_events, show
+from rivermouth.stores.run_log import RunLog
 
 logger = structlog.get_logger("rivermouth.replicas")
 

@@ -22,13 +22,13 @@ from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunStarted
 from rivermouth.stores import redis_scripts as scripts
 from rivermouth.stores.backend import RETRY_SECONDS, Fenced, NotDurable, Written
-from rivermouth.stores.event_log import RunLog
 from rivermouth.stores.redis_client import FAILURES, PREFIX, answering, bounded, connect, why
 from rivermouth.stores.redis_follow import Follower, Found
 from rivermouth.stores.redis_journal import LEASE_SHARE, LOOK_SHARE, Journal
 from rivermouth.stores.redis_line import Line
 from rivermouth.stores.redis_mirror import Mirror, decode_events
 from rivermouth.stores.redis_replicas import RedisReplicas
+from rivermouth.stores.run_log import RunLog
 
 logger = structlog.get_logger("rivermouth.replicas")
 

@@ -9,7 +9,7 @@ import asyncio
 import msgspec
 
 from rivermouth.events import Event, RunEnded
-from rivermouth.stores.event_log import RunLog
+from rivermouth.stores.run_log import RunLog
 
 Piece = tuple[int, msgspec.Raw]
 """Number of its first event, the events as they were encoded."""

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from rivermouth.errors import Unavailable
 from rivermouth.events import Delta, Event, RunEnded
 from rivermouth.pulse import Pulse
-from rivermouth.stores.event_log import Log, RunLog
+from rivermouth.stores.event_log import Log
+from rivermouth.stores.run_log import RunLog
 from rivermouth.testing.logs_suite import Check, Make, begin, numbered, seen, until, written
 
 DEAD_AFTER = 0.5

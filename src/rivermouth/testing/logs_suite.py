@@ -11,7 +11,9 @@ from typing import Any
 from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunStarted
 from rivermouth.pulse import Pulse
-from rivermouth.stores.event_log import Backend, Log, RunLog, Written
+from rivermouth.stores.backend import Backend, Written
+from rivermouth.stores.event_log import Log
+from rivermouth.stores.run_log import RunLog
 from rivermouth.testing.logs import NASTY, log_of, run_started, sample_logs
 
 Make = Callable[[str], Backend]

@@ -24,7 +24,7 @@ from rivermouth.engine.runs import Runs
 from rivermouth.errors import BadRequest, NotFound, TooMany
 from rivermouth.settings import Settings
 from rivermouth.stores import Rows
-from rivermouth.stores.event_log import RunLog
+from rivermouth.stores.run_log import RunLog
 
 NAME = "session"
 PATH = "/api/chat/stream"

@@ -18,7 +18,7 @@ from rivermouth.doors.socketio.outbox import Outbox
 from rivermouth.errors import problem_of
 from rivermouth.events import RunEnded
 from rivermouth.framing import Frame
-from rivermouth.stores.event_log import RunLog
+from rivermouth.stores.run_log import RunLog
 
 logger = structlog.get_logger("rivermouth.sockets")
 
