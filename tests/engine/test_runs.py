@@ -438,7 +438,7 @@ def test_what_a_crash_cut_off_is_charged_by_what_was_asked_and_what_had_come(tmp
             run = await world.begin("Where does the river end?", model="tiny")
             await until(lambda: run.log.committed > 3)
             left = RunLog(world.log.commits, run.id, list(run.log.events), live=True)
-            await world.runs._recover(left)
+            await world.runs.recover([left])
             usage = fold(left.events).usage
 
             assert usage is not None

@@ -103,6 +103,8 @@ class Run:
         self.approvals = Approvals()
         self.answered = asyncio.Event()
         """Set once the model has accepted the call, or the run has ended."""
+        self.over = False
+        """Whether its end is committed, or cannot be."""
         self.viewers = 0
         self.expiry: asyncio.TimerHandle | None = None
         self.asking: asyncio.Task[None] | None = None

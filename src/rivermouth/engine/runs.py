@@ -6,7 +6,7 @@ the run's grace period). A run belongs to nobody's connection: it is a task of t
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -18,19 +18,19 @@ from rivermouth.engine.agents import agent_for, model_name
 from rivermouth.engine.answers import Answers
 from rivermouth.engine.approvals import decide
 from rivermouth.engine.auth import Principal
-from rivermouth.engine.context import estimate
 from rivermouth.engine.elsewhere import Elsewhere
+from rivermouth.engine.expiry import Expiry
 from rivermouth.engine.grace import Grace
 from rivermouth.engine.hearing import Hearing, Spoken
 from rivermouth.engine.library import Library
 from rivermouth.engine.once import Claims, Place
-from rivermouth.engine.playing import INTERRUPTED, Player
+from rivermouth.engine.playing import Player
+from rivermouth.engine.recovery import Recovery
 from rivermouth.engine.run import Observer, Run, no_such_run
-from rivermouth.engine.turn import closing
 from rivermouth.engine.workbench import Workbench
-from rivermouth.errors import Interrupted, RivermouthError, Unauthenticated, Unavailable, problem_of
-from rivermouth.events import Outcome, RunStarted, Transcribed
-from rivermouth.messages import ChatRequest, Message
+from rivermouth.errors import Unauthenticated, Unavailable
+from rivermouth.events import Outcome, RunStarted
+from rivermouth.messages import ChatRequest
 from rivermouth.providers import Provider
 from rivermouth.settings import Agent, Settings
 from rivermouth.stores import Rows, StoredMessage, Taken
@@ -46,8 +46,6 @@ PATIENCE = 2.0
 """Leases for which a stop waits for another replica."""
 MOST_AT_ONCE = 16
 """Answers in one conversation that are looked for across replicas."""
-GLANCE = 1.0
-"""Seconds for which the end of a run waits for a number that it could do without."""
 
 
 class Runs:
@@ -79,6 +77,7 @@ class Runs:
             library=self._library,
             passage_chars=settings.search.passage_chars,
         )
+        self._recovery = Recovery(settings, rows, clock, observer, self.answers, self._player)
         self.claims = Claims(rows, log, clock, settings.runs.retention)
         self.live: dict[str, Run] = {}
         self.draining = False
@@ -89,6 +88,7 @@ class Runs:
             self._elsewhere = Elsewhere(replicas, PATIENCE * settings.runs.lease)
             replicas.on_stop, replicas.on_left = self._stop_for_another, self._left_by_another
             replicas.on_approve = self._decided_by_another
+        self._expiry = Expiry(self._elsewhere, lambda run: self._end_early(run, "stopped"))
 
     async def start(
         self,
@@ -234,46 +234,13 @@ class Runs:
             with self._elsewhere.viewing(log) if self._elsewhere is not None else nullcontext():
                 yield
             return
-        run.viewers += 1
-        if run.expiry is not None:
-            run.expiry.cancel()
-            run.expiry = None
-        try:
+        with self._expiry.viewing(run):
             yield
-        finally:
-            run.viewers -= 1
-            self._maybe_expire(run)
 
     async def recover(self, unfinished: list[RunLog]) -> None:
         """End every run that a crash left open: the partial answer is saved, and its log gets its `RunEnded`, which is
         committed when this returns. Of those that had ended, see to it that their answer is saved."""
-        await asyncio.gather(*(self._recover(log) for log in unfinished))
-
-    async def _recover(self, log: RunLog) -> None:
-        if log.ended is not None:
-            await self.answers.recover(log)
-            return
-        self._observer.run_began(log.started)
-        prompt = 0 if _waits_for_words(log) else await self._prompt_estimate(log.started)
-        for event in closing(log.events, self._clock.now(), estimated_prompt=prompt, model=log.started.model):
-            log.append(event)
-        await self._player.end(log, "interrupted", problem_of(Interrupted(INTERRUPTED)))
-        await _committed_end(log)
-
-    async def _prompt_estimate(self, started: RunStarted) -> int:
-        """Tokens that the model was given to read, as far as the conversation tells; 0 where it cannot be read at once."""
-        try:
-            async with asyncio.timeout(GLANCE):
-                said = await self._rows.messages((started.owner,), started.dialect, started.conversation)
-        except (RivermouthError, TimeoutError):
-            return 0
-        agent = self._settings.agents.get(started.agent)
-        asked = [Message("system", agent.instructions)] if agent is not None and agent.instructions else []
-        for message in said[-self._settings.runs.history_messages :]:
-            asked.append(Message(message.role, message.text))
-            if message.id == started.user_message:
-                break
-        return estimate(asked)
+        await asyncio.gather(*(self._recovery.recover(log) for log in unfinished))
 
     async def drain(self, seconds: float) -> None:
         """Take no new runs; let the live ones finish for so long, then end the rest `interrupted`."""
@@ -300,32 +267,6 @@ class Runs:
         for run in list(self.live.values()):
             self._end_early(run, "interrupted")
 
-    def _maybe_expire(self, run: Run) -> None:
-        if run.viewers or run.id not in self.live or run.grace.seconds is None:
-            return
-        self._expire_in(run.grace.seconds, run)
-
-    def _expire_in(self, seconds: float, run: Run) -> None:
-        if run.expiry is not None:
-            run.expiry.cancel()
-        run.expiry = asyncio.get_running_loop().call_later(seconds, self._expire, run)
-
-    def _expire(self, run: Run) -> None:
-        if self._elsewhere is None:
-            self._end_early(run, "stopped")
-        elif run.asking is None:
-            run.asking = asyncio.create_task(self._expire_unless_viewed(run, self._elsewhere), name=f"run {run.id}")
-
-    async def _expire_unless_viewed(self, run: Run, elsewhere: Elsewhere) -> None:
-        seconds = await elsewhere.viewed(run.id)
-        run.asking = None
-        if run.viewers:
-            return
-        if seconds > 0:
-            self._expire_in(seconds, run)
-        else:
-            self._end_early(run, "stopped")
-
     def _stop_for_another(self, run_id: str) -> None:
         if (run := self.live.get(run_id)) is not None:
             self._end_early(run, "stopped")
@@ -336,7 +277,7 @@ class Runs:
 
     def _left_by_another(self, run_id: str) -> None:
         if (run := self.live.get(run_id)) is not None:
-            self._maybe_expire(run)
+            self._expiry.left(run)
 
     def _end_early(self, run: Run, outcome: Outcome) -> bool:
         began = self._clock.monotonic()
@@ -353,22 +294,7 @@ class Runs:
 
     async def _leave(self, run: Run) -> None:
         """Once its end is committed, the run is over; if the log has failed it is over as well."""
-        await _committed_end(run.log)
+        await run.log.over()
         run.answered.set()
         self.live.pop(run.id, None)
-        if run.expiry is not None:
-            run.expiry.cancel()
-        if run.asking is not None:
-            run.asking.cancel()
-
-
-def _waits_for_words(log: RunLog) -> bool:
-    """Whether it is not known yet what is asked, so that no model was."""
-    return log.started.awaits_transcript and Transcribed not in map(type, log.events)
-
-
-async def _committed_end(log: RunLog) -> None:
-    """Returns when the run's end is committed, or never can be because the log has failed."""
-    with suppress(Unavailable):
-        async for _ in log.watch(log.committed):
-            pass
+        self._expiry.forget(run)

@@ -93,6 +93,12 @@ class RunLog:
                 while self.committed < number:
                     await anext(batches)
 
+    async def over(self) -> None:
+        """Returns once the run's end is committed, or never can be because the log has failed."""
+        with suppress(Unavailable):
+            async for _ in self.watch(self.committed):
+                pass
+
     def tell(self) -> None:
         """Call every listener."""
         for listener in self.listeners:
