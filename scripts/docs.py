@@ -12,8 +12,9 @@ from pydantic_core import PydanticUndefined
 
 from rivermouth import errors, origins
 from rivermouth.cli import cli
+from rivermouth.loading import SHARED
 from rivermouth.metrics import Metrics
-from rivermouth.settings import SHARED, Settings
+from rivermouth.settings import Settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 NOTE = "<!-- Made by scripts/docs from the code: change it there. -->"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from rivermouth.cli.speech import speech_finding
-from rivermouth.settings import Settings, load_settings
+from rivermouth.loading import load_settings
+from rivermouth.settings import Settings
 from tests.model_server import Handler, listening
 
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from rivermouth import errors, metrics
 from rivermouth.cli import cli
-from rivermouth.settings import SHARED, Settings
+from rivermouth.loading import SHARED
+from rivermouth.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rivermouth.settings import Settings, SettingsError, listener, load_settings
+from rivermouth.loading import load_settings
+from rivermouth.settings import Settings, SettingsError, listener
 
 
 class Place:

@@ -5,8 +5,8 @@ import sqlite3
 from types import SimpleNamespace
 from typing import Any
 
-from rivermouth.app import _sweep
 from rivermouth.clock import SystemClock
+from rivermouth.engine import upkeep
 from tests.core.waiting import until, within
 
 
@@ -24,7 +24,7 @@ def test_a_sweep_that_breaks_is_logged_and_the_next_one_comes_all_the_same(logge
 
         log: Any = SimpleNamespace(sweep=sweep)
         rows: Any = SimpleNamespace(forget_claims=forget_claims)
-        task = asyncio.create_task(_sweep(log, rows, SystemClock(), 0.001))
+        task = asyncio.create_task(upkeep.sweep(log, rows, SystemClock(), 0.001))
         await until(lambda: forgotten)
         task.cancel()
 

@@ -1,7 +1,6 @@
 """The only place that wires things: settings in, an ASGI app out."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -10,15 +9,15 @@ from typing import Any
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 
-from rivermouth import dialects, logs, providers
+from rivermouth import dialects
 from rivermouth.clock import Clock, SystemClock
 from rivermouth.doors import docs, ops, siblings
 from rivermouth.doors.asking import Asking
 from rivermouth.doors.chat import ChatDoor
 from rivermouth.doors.checks import log_check, rows_check, runs_check
 from rivermouth.doors.conversations import ConversationsDoor
+from rivermouth.doors.cors import ASGI, with_cors
 from rivermouth.doors.following import Following
 from rivermouth.doors.front import Front
 from rivermouth.doors.http import Message, Send
@@ -35,6 +34,7 @@ from rivermouth.doors.visitors import VisitorsDoor
 from rivermouth.doors.voice import VoiceDoor
 from rivermouth.doors.webui import WebUi
 from rivermouth.engine.auth import Auth
+from rivermouth.engine.counting import Counting
 from rivermouth.engine.indexing import indexer_of
 from rivermouth.engine.intake import Intake, intake_of
 from rivermouth.engine.library import Library
@@ -43,56 +43,25 @@ from rivermouth.engine.run import Observers
 from rivermouth.engine.runs import Runs
 from rivermouth.engine.secrets import signing_secret
 from rivermouth.engine.tickets import Tickets
+from rivermouth.engine.upkeep import sweep, take_over
 from rivermouth.engine.visitors import Visitors
-from rivermouth.errors import Unavailable
-from rivermouth.events import RunStarted
-from rivermouth.messages import Reply
 from rivermouth.metrics import Metrics
-from rivermouth.providers import Provider, openai
+from rivermouth.parts import counted_transcriber, embedder_of, open_provider, redis_log, shared_windows
+from rivermouth.providers import Provider
 from rivermouth.pulse import Pulse
-from rivermouth.retrieval.embed import Embedder, open_embedder
-from rivermouth.settings import SYSTEMS, Model, Settings
+from rivermouth.retrieval.embed import Embedder
+from rivermouth.settings import SYSTEMS, Settings
 from rivermouth.speech import Transcriber
-from rivermouth.speech._counted import Counted
-from rivermouth.speech._opening import chosen, open_transcriber
 from rivermouth.stores import Rows
 from rivermouth.stores.databases import open_rows
 from rivermouth.stores.event_log import Log
-from rivermouth.stores.redis_client import connect
-from rivermouth.stores.redis_limits import SharedWindows
-from rivermouth.stores.redis_log import RedisBackend
 from rivermouth.stores.sqlite_log import SqliteBackend
 from rivermouth.tools import Toolbox
 from rivermouth.tools._toolbox import open_toolbox
 
 logger = structlog.get_logger("rivermouth.app")
 
-ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 Opener = Callable[[Settings, Clock, Pulse], Awaitable[Provider]]
-ALLOWED_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-ALLOWED_HEADERS = (
-    "Content-Type",
-    "Authorization",
-    "Accept",
-    "Last-Event-ID",
-    "Idempotency-Key",
-    "X-On-Disconnect",
-)
-EXPOSED_HEADERS = (
-    "Stream-Id",
-    "Content-Location",
-    "Stream-State",
-    "Stream-Events",
-    "Stream-Dialect",
-    "X-Context-Id",
-    "X-Session-Id",
-    "Retry-After",
-    "X-RateLimit-Limit",
-    "X-RateLimit-Remaining",
-    "X-RateLimit-Reset",
-)
-SWEEP_SECONDS = 600.0
-"""How often runs past their retention time are looked for."""
 
 
 class App:
@@ -161,19 +130,19 @@ async def build(
         stack.push_async_callback(provider.close)
         rows = await open_rows(settings, clock)
         stack.push_async_callback(rows.close)
-        redis = _redis_log(settings, metrics)
+        redis = redis_log(settings, metrics)
         log = Log(redis or SqliteBackend(folder), pulse, lambda: clock.now() - settings.runs.retention)
         log.commits.on_commit = lambda seconds, events: metrics.commit(seconds=seconds, events=events)
         unfinished = await log.open()
         stack.push_async_callback(log.close)
         secret = await signing_secret(settings, rows)
         embedder = await embedder_of(settings, clock, stack)
-        transcriber = await _counted_transcriber(settings, clock, stack, metrics)
+        transcriber = await counted_transcriber(settings, clock, stack, metrics)
         library = Library(rows, settings.search, embedder, settings.embeddings.memory_mb * 2**20)
         auth = Auth(rows, clock, settings.auth, secret)
         toolbox = toolbox or await open_toolbox(settings, clock)
         stack.push_async_callback(toolbox.close)
-        limiter = Limiter(settings.limits, rows, clock, _shared_windows(settings, stack))
+        limiter = Limiter(settings.limits, rows, clock, shared_windows(settings, stack))
         rooms = Rooms(settings=settings, clock=clock, auth=auth)
         runs = Runs(
             settings=settings,
@@ -181,7 +150,7 @@ async def build(
             rows=rows,
             provider=provider,
             clock=clock,
-            observer=Observers(Accounts(metrics, settings), rooms),
+            observer=Observers(Counting(metrics, settings), rooms),
             replicas=redis.replicas if redis is not None else None,
             toolbox=toolbox,
             library=library,
@@ -197,11 +166,11 @@ async def build(
         )
         _background(stack, watchers.run())
         # One of their own: nobody who speaks waits for hours of recordings.
-        listener = await _counted_transcriber(settings, clock, stack, metrics)
+        listener = await counted_transcriber(settings, clock, stack, metrics)
         intake = _files(stack, settings, rows, clock, embedder, listener, metrics)
-        _background(stack, _sweep(log, rows, clock, settings.runs.retention))
+        _background(stack, sweep(log, rows, clock, settings.runs.retention))
         if redis is not None:
-            _background(stack, _take_over(log, runs, redis.look_seconds))
+            _background(stack, take_over(log, runs, redis.look_seconds))
 
         apps = siblings.build(siblings.Services(settings, auth, limiter, rows, runs, clock, intake))
         checks = {
@@ -260,7 +229,7 @@ async def build(
             metrics=metrics,
         )
         yield App(
-            asgi=_with_cors(front, settings),
+            asgi=with_cors(front, settings),
             settings=settings,
             auth=auth,
             provider=provider,
@@ -270,113 +239,8 @@ async def build(
         )
 
 
-class Accounts:
-    """Tells the metrics and the log what the engine did."""
-
-    def __init__(self, metrics: Metrics, settings: Settings) -> None:
-        self._metrics, self._settings = metrics, settings
-
-    def run_began(self, started: RunStarted) -> None:
-        """Count it."""
-        self._metrics.run_began(started)
-
-    def run_ended(self, reply: Reply) -> None:
-        """Count it, and write its line."""
-        self._metrics.run_ended(reply)
-        logs.run_line(reply, self._settings.prices)
-
-    def answers_wait(self, number: int) -> None:
-        """Show it."""
-        self._metrics.answers_unsaved.set(number)
-
-    def upstream_cancelled(self, seconds: float) -> None:
-        """Time it."""
-        self._metrics.upstream_cancelled(seconds)
-
-    def tool_called(self, tool: str, outcome: str, seconds: float) -> None:
-        """Count it."""
-        self._metrics.tool_called(tool, outcome, seconds)
-
-
-async def open_provider(settings: Settings, clock: Clock, pulse: Pulse) -> Provider:
-    """The configured one; the built-in model where nothing is configured."""
-    model = settings.model
-    name = model.provider or ("openai" if model.url else "embedded")
-    opened: Provider = await providers.load(name).open(settings, clock, pulse)
-    return opened
-
-
-async def embedder_of(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Embedder | None:
-    """The one that the settings name. Its server is called as a model's is: bounded, through the proxy, no redirects."""
-    wanted = settings.embeddings
-    server = Model(url=wanted.url, api_key=wanted.api_key) if wanted.url is not None else None
-    caller = await openai.open(settings.model_copy(update={"model": server}), clock) if server is not None else None
-    if caller is not None:
-        stack.push_async_callback(caller.close)
-    embedder = await open_embedder(settings, caller.post_to if caller is not None else None)
-    if embedder is not None:
-        stack.push_async_callback(embedder.close)
-    return embedder
-
-
-async def transcriber_of(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Transcriber | None:
-    """The one that the settings name, if any; its server is called as a model's is. Raises: SettingsError, NoTranscriber."""
-    wanted = settings.transcribe
-    caller = None
-    if wanted.url is not None:
-        server = Model(url=wanted.url, api_key=wanted.api_key, first_byte_timeout=wanted.timeout)
-        caller = await openai.open(settings.model_copy(update={"model": server}), clock)
-        stack.push_async_callback(caller.close)
-    transcriber = await open_transcriber(settings, caller.send_to if caller is not None else None)
-    if transcriber is not None:
-        stack.push_async_callback(transcriber.close)
-    return transcriber
-
-
-async def _counted_transcriber(
-    settings: Settings, clock: Clock, stack: AsyncExitStack, metrics: Metrics
-) -> Transcriber | None:
-    transcriber = await transcriber_of(settings, clock, stack)
-    if transcriber is None:
-        return None
-    return Counted(transcriber, clock, partial(metrics.transcribed, chosen(settings)))
-
-
-def _redis_log(settings: Settings, metrics: Metrics) -> RedisBackend | None:
-    if settings.redis_url is None:
-        return None
-    return RedisBackend(
-        settings.redis_url.get_secret_value(),
-        new_id=lambda: uuid.uuid4().hex,
-        lease=settings.runs.lease,
-        timeout=settings.runs.commit_timeout,
-        retention=settings.runs.retention,
-        on_takeover=metrics.taken_over,
-    )
-
-
-def _shared_windows(settings: Settings, stack: AsyncExitStack) -> SharedWindows | None:
-    if settings.redis_url is None:
-        return None
-    redis = connect(settings.redis_url.get_secret_value(), timeout=settings.runs.commit_timeout, retries=1)
-    stack.push_async_callback(redis.aclose)
-    return SharedWindows(redis, settings.runs.commit_timeout)
-
-
 def _chat_claims() -> list[Claim]:
     return [Claim(name, route.method, route.path) for name in dialects.names() for route in dialects.load(name).ROUTES]
-
-
-def _with_cors(app: ASGI, settings: Settings) -> ASGI:
-    origins = settings.cors.origins
-    return CORSMiddleware(
-        app,
-        allow_origins=list(origins) or ["*"],
-        allow_credentials=bool(origins),
-        allow_methods=ALLOWED_METHODS,
-        allow_headers=ALLOWED_HEADERS,
-        expose_headers=EXPOSED_HEADERS,
-    )
 
 
 def _and_close(send: Send) -> Send:
@@ -419,29 +283,3 @@ def _files(
     intake.on_kept = partial(metrics.file, outcome="taken")
     _background(stack, intake.keep_swept())
     return intake
-
-
-async def _sweep(log: Log, rows: Rows, clock: Clock, retention: float) -> None:
-    while True:
-        try:
-            await log.sweep(clock.now() - retention)
-            await rows.forget_claims(clock.now() - retention)
-        except Unavailable:
-            pass  # what stays counts as forgotten all the same
-        except Exception:
-            logger.exception("sweep_broke")
-        await asyncio.sleep(min(SWEEP_SECONDS, retention))
-
-
-async def _take_over(log: Log, runs: Runs, every: float) -> None:
-    """Show the other replicas that this one lives, and end the runs of those that do not."""
-    async with asyncio.TaskGroup() as group:
-        while True:
-            await asyncio.sleep(every)
-            try:
-                unfinished = await log.look()
-            except Exception:
-                # For one look that breaks the lease must not lapse.
-                logger.exception("look_broke")
-            else:
-                group.create_task(runs.recover(unfinished))

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rivermouth.errors import ProviderBroken
-from rivermouth.providers._connection import Connection, Timeouts
+from rivermouth.providers._connection import Connection
+from rivermouth.providers._listener import Timeouts
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 PIECES = st.lists(

@@ -238,7 +238,7 @@ def test_chunks_that_differ_in_their_text_alone_are_not_parsed(monkeypatch: pyte
     deltas = Deltas(heard)
     for chunk in chunks[:2]:
         deltas.feed(chunk)
-    monkeypatch.setattr("rivermouth.providers._deltas._decode", None)
+    monkeypatch.setattr("rivermouth.providers._deltas.decode", None)
     for chunk in chunks[2:]:
         deltas.feed(chunk)
 

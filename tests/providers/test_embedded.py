@@ -15,7 +15,7 @@ from rivermouth.clock import SystemClock
 from rivermouth.errors import NoModel, ProviderBroken, ProviderRefused, ProviderUnreachable
 from rivermouth.messages import Message
 from rivermouth.providers import ModelRequest, embedded
-from rivermouth.providers._connection import Timeouts
+from rivermouth.providers._listener import Timeouts
 from rivermouth.providers._upstream import Call, Collected, Upstream
 from rivermouth.settings import Embedded, Settings
 from rivermouth.testing.providers import Heard, check_provider

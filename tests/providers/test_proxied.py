@@ -8,7 +8,7 @@ import pytest
 
 from rivermouth.clock import SystemClock
 from rivermouth.errors import NoModel, ProviderBroken, ProviderSilent, ProviderUnreachable
-from rivermouth.providers._connection import Timeouts
+from rivermouth.providers._listener import Timeouts
 from rivermouth.providers._proxied import Proxied, open_sender, proxy_for
 from rivermouth.providers._upstream import Upstream, target_of
 from rivermouth.providers.openai import OpenAI, base_of

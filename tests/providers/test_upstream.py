@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from rivermouth.errors import ProviderBroken, ProviderSilent, ProviderUnreachable
-from rivermouth.providers._connection import Timeouts
+from rivermouth.providers._listener import Timeouts
 from rivermouth.providers._upstream import Call, Collected, Upstream, request_bytes, target_of
 from rivermouth.testing.lying import END, OK, SSE, Await, Close, LyingServer, Read, Reset, Send, Stall, chunk, plain
 from tests.providers.world import LONG, SHORT, get, live, upstream

@@ -11,7 +11,7 @@ import uvloop
 from rivermouth.clock import SystemClock
 from rivermouth.messages import Message
 from rivermouth.providers import ModelRequest, openai
-from rivermouth.providers._connection import Timeouts
+from rivermouth.providers._listener import Timeouts
 from rivermouth.providers._upstream import Call, Collected, Upstream
 from rivermouth.settings import Model, Settings
 from rivermouth.testing.lying import LyingServer, Move

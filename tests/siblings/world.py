@@ -12,8 +12,8 @@ import httpx
 
 from rivermouth.clock import SystemClock
 from rivermouth.errors import ProviderUnreachable
+from rivermouth.loading import load_settings
 from rivermouth.providers import Finish, ModelRequest, Sink
-from rivermouth.settings import load_settings
 from tests.running import Running
 from tests.running import running as serving
 

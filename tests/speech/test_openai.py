@@ -14,7 +14,6 @@ import msgspec
 import pytest
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from rivermouth.app import transcriber_of
 from rivermouth.clock import SystemClock
 from rivermouth.errors import (
     ProviderBroken,
@@ -24,6 +23,7 @@ from rivermouth.errors import (
     ProviderSilent,
     ProviderUnreachable,
 )
+from rivermouth.parts import transcriber_of
 from rivermouth.settings import Settings, SettingsError
 from rivermouth.speech import SECOND, Segment, Transcriber
 from rivermouth.speech._opening import open_transcriber

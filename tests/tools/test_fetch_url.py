@@ -11,7 +11,8 @@ import pytest
 import trustme
 
 from rivermouth.clock import SystemClock
-from rivermouth.settings import Settings, SettingsError, load_settings
+from rivermouth.loading import load_settings
+from rivermouth.settings import Settings, SettingsError
 from rivermouth.testing.lying import END, OK, LyingServer, Move, Read, Reset, Send, Stall, chunk, plain
 from rivermouth.tool_settings import Fetch
 from rivermouth.tools import ToolFailed, _pages

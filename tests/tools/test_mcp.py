@@ -22,7 +22,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from rivermouth.clock import SystemClock
-from rivermouth.settings import Settings, SettingsError, load_settings
+from rivermouth.loading import load_settings
+from rivermouth.settings import Settings, SettingsError
 from rivermouth.tools import ToolFailed, _mcp_stdio
 from rivermouth.tools import _mcp as mcp
 from rivermouth.tools._toolbox import Box, open_toolbox

@@ -23,7 +23,7 @@ import uvicorn
 import uvloop
 
 from rivermouth import logs, metrics
-from rivermouth.app import App, Opener, build, open_provider
+from rivermouth.app import App, Opener, build
 from rivermouth.cli._task import READY, Leave, News, Task
 from rivermouth.cli.failures import exit_code
 from rivermouth.cli.model import provider_name
@@ -31,6 +31,7 @@ from rivermouth.cli.settling import settle
 from rivermouth.doors.protocol import BoundedProtocol
 from rivermouth.doors.socketio.neighbours import Neighbours
 from rivermouth.listeners import inherited
+from rivermouth.parts import open_provider
 from rivermouth.providers import embedded
 from rivermouth.providers._lending import Loan
 from rivermouth.server import Server, serve_on

@@ -23,9 +23,10 @@ from rivermouth.cli.redis_doctor import redis_findings
 from rivermouth.cli.speech import speech_finding
 from rivermouth.cli.tools import tool_findings
 from rivermouth.errors import BadRequest, RivermouthError, Unavailable
+from rivermouth.loading import given, merged
 from rivermouth.origins import Given
 from rivermouth.providers._model import model_file
-from rivermouth.settings import Settings, SettingsError, given, merged
+from rivermouth.settings import Settings, SettingsError
 from rivermouth.stores import causes, postgres_causes
 from rivermouth.stores.databases import look, place
 

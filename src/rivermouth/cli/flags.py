@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from rivermouth.settings import Settings, load_settings
+from rivermouth.loading import load_settings
+from rivermouth.settings import Settings
 
 FLAGS: dict[str, Callable[..., Any]] = {
     "host": click.option("--host", metavar="ADDRESS", help="Address to listen on [127.0.0.1]."),

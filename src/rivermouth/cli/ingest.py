@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 
 from rivermouth import logs
-from rivermouth.app import embedder_of, transcriber_of
 from rivermouth.cli.flags import settings_flags, settings_of
 from rivermouth.cli.local import opened
 from rivermouth.clock import SystemClock
@@ -20,6 +19,7 @@ from rivermouth.documents import File
 from rivermouth.engine.indexing import Indexer, indexer_of
 from rivermouth.engine.intake import Intake, intake_of
 from rivermouth.errors import ClientFault, NotFound, UnsupportedMedia
+from rivermouth.parts import embedder_of, transcriber_of
 from rivermouth.settings import SYSTEMS, Settings, SettingsError
 from rivermouth.stores import Rows
 

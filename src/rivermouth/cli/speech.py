@@ -3,10 +3,10 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from rivermouth.app import transcriber_of
 from rivermouth.cli.finding import Finding
 from rivermouth.clock import SystemClock
 from rivermouth.errors import RivermouthError
+from rivermouth.parts import transcriber_of
 from rivermouth.settings import Settings, SettingsError
 from rivermouth.speech._decode import HOW
 from rivermouth.speech._opening import NONE, chosen

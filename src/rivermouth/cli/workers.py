@@ -21,12 +21,13 @@ from typing import Any
 import structlog
 
 from rivermouth import metrics
-from rivermouth.app import Opener, open_provider
+from rivermouth.app import Opener
 from rivermouth.cli._task import READY, Leave, Task, plain
 from rivermouth.cli._worker_process import Worker, start
 from rivermouth.cli.model import provider_name
 from rivermouth.clock import SystemClock
 from rivermouth.listeners import Listeners, bind_for
+from rivermouth.parts import open_provider
 from rivermouth.providers import embedded
 from rivermouth.providers._lending import Lent, Loan, NotLent, lend
 from rivermouth.server import FLUSH_SECONDS, hold

@@ -9,12 +9,12 @@ which looks at the time of the last read and arms itself again for what is left.
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
 import httptools
-import msgspec
 
 from rivermouth.errors import ProviderBroken, ProviderSilent
+from rivermouth.providers._listener import DEAF, Listener, Timeouts
 from rivermouth.providers._polled import Polled
 
 MAX_HEAD = 64 * 1024
@@ -27,48 +27,8 @@ HEADS = {len(b"%x\r\n" % size) + size + 2: b"%x\r\n" % size for size in range(1,
 """By the length of a read that is one whole chunk, what it begins with, written as nearly every server writes it."""
 
 
-class Timeouts(msgspec.Struct, frozen=True):
-    """Seconds. connect: until connected, TLS included; first_byte: until the head is there; idle: between two reads."""
-
-    connect: float
-    first_byte: float
-    idle: float
-
-
-class Listener(Protocol):
-    """Who hears a response. May raise a `ProviderFault` from any method: the call then ends with it."""
-
-    def head(self, status: int, headers: dict[str, str]) -> None:
-        """The status line and headers (names in lower case) have come. Called once, before any `body`."""
-
-    def body(self, data: bytes) -> bool | None:
-        """A piece of the body. True: this is all that matters, do not wait for the rest."""
-
-    @property
-    def steady(self) -> bool:
-        """Whether the first piece is there, so that a few milliseconds do not matter any more."""
-
-
 class StaleConnection(ProviderBroken):
     """A kept connection that the server had closed before our request reached it."""
-
-
-class Deaf:
-    """Hears nothing: what an idle connection holds, so that it keeps no answer alive."""
-
-    @property
-    def steady(self) -> bool:
-        """Never: what it hears is short."""
-        return False
-
-    def head(self, status: int, headers: dict[str, str]) -> None:
-        """Ignored."""
-
-    def body(self, data: bytes) -> None:
-        """Ignored."""
-
-
-DEAF = Deaf()
 
 
 class Connection(asyncio.Protocol):

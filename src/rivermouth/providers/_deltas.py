@@ -15,6 +15,7 @@ import msgspec
 from rivermouth.errors import ProviderBroken, ProviderFault, ProviderOverloaded
 from rivermouth.events import FinishReason
 from rivermouth.providers import Finish, Sink
+from rivermouth.providers._chunks import Chunk, Delta, FirstChunk, Function, ToolCall, Usage, decode, decode_first
 from rivermouth.providers._mould import Mould
 
 MAX_LINE = 1024 * 1024
@@ -28,63 +29,6 @@ REASONS: dict[str, FinishReason] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
-
-
-class Function(msgspec.Struct, gc=False):
-    """The called function, or a piece of it. Some servers write arguments as the object that they are."""
-
-    name: str | None = None
-    arguments: str | dict[str, Any] | None = None
-
-
-class ToolCall(msgspec.Struct, gc=False):
-    """A tool call, or a piece of it; a whole answer leaves `index` out."""
-
-    index: int | None = None
-    id: str | None = None
-    function: Function | None = None
-
-
-class Delta(msgspec.Struct, gc=False):
-    """What a chunk adds. vLLM and DeepSeek say `reasoning_content`, newer vLLM, Ollama and OpenRouter `reasoning`."""
-
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: list[ToolCall] | None = None
-
-
-class Choice(msgspec.Struct, gc=False):
-    """One answer; `message` where the server does not stream."""
-
-    delta: Delta | None = None
-    finish_reason: str | None = None
-    message: Delta | None = None
-
-
-class Usage(msgspec.Struct, gc=False):
-    """Tokens, as the server counts them."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class Chunk(msgspec.Struct, gc=False):
-    """An event. Only what is needed is decoded."""
-
-    choices: list[Choice] | None = None
-    usage: Usage | None = None
-    error: Any = None
-
-
-class FirstChunk(Chunk, gc=False):
-    """An event before the model's name is known."""
-
-    model: str | None = None
-
-
-_decode = msgspec.json.Decoder(Chunk).decode
-_decode_first = msgspec.json.Decoder(FirstChunk).decode
 
 
 class Deltas:
@@ -191,7 +135,7 @@ class Deltas:
             self._done = True
             return
         try:
-            chunk = _decode(payload) if self._model else _decode_first(payload)
+            chunk = decode(payload) if self._model else decode_first(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if payload.strip():  # some servers keep the connection warm with empty events
                 self._hear(_decode_leniently(payload), payload, exact=False)
@@ -253,7 +197,7 @@ class Deltas:
 def _only_text(data: bytes) -> str | None:
     """The text of an event of one line, `data: {…}`, that says nothing but a piece of it; else None."""
     try:
-        chunk = _decode(data[6:-2])
+        chunk = decode(data[6:-2])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     choice = chunk.choices[0] if chunk.choices else None

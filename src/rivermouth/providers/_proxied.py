@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from rivermouth.errors import NoModel, ProviderBroken, ProviderSilent, ProviderUnreachable
-from rivermouth.providers._connection import Listener, Timeouts
+from rivermouth.providers._listener import Listener, Timeouts
 from rivermouth.providers._upstream import Call, Target, Upstream, target_of
 from rivermouth.pulse import Pulse
 

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from rivermouth.errors import ProviderBroken, ProviderUnreachable
-from rivermouth.providers._connection import Connection, Listener, StaleConnection, Timeouts
+from rivermouth.providers._connection import Connection, StaleConnection
+from rivermouth.providers._listener import Listener, Timeouts
 from rivermouth.providers._polled import Polled
 from rivermouth.pulse import Pulse
 

@@ -16,7 +16,7 @@ from rivermouth.clock import Clock
 from rivermouth.errors import ProviderBroken, ProviderUnreachable, RivermouthError
 from rivermouth.messages import Message
 from rivermouth.providers import Finish, ModelRequest, Sink, ToolsRefused, _process
-from rivermouth.providers._connection import Timeouts
+from rivermouth.providers._listener import Timeouts
 from rivermouth.providers._model import fetch_model, model_file
 from rivermouth.providers._process import Loaded, Progress, parameters_of, start
 from rivermouth.providers._queue import FairQueue

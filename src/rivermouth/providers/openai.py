@@ -25,8 +25,8 @@ from rivermouth.errors import (
 )
 from rivermouth.messages import Message
 from rivermouth.providers import Finish, ModelRequest, Sink, ToolsRefused, _tools
-from rivermouth.providers._connection import Timeouts
 from rivermouth.providers._deltas import Deltas
+from rivermouth.providers._listener import Timeouts
 from rivermouth.providers._proxied import Sender, open_sender
 from rivermouth.providers._upstream import Call, Collected
 from rivermouth.pulse import Pulse
