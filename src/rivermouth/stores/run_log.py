@@ -13,7 +13,9 @@ from rivermouth.stores.backend import Abandoned, Commits
 class RunLog:
     """One run's events. `events[:committed]` may be seen."""
 
-    __slots__ = ("_commits", "committed", "dirty", "ended", "events", "held", "listeners", "live", "run", "shared")
+    __slots__ = (
+        "_commits", "_listening", "committed", "dirty", "ended", "events", "held", "listeners", "live", "run", "shared",
+    )  # fmt: skip
 
     def __init__(self, commits: Commits, run: str, events: list[Event], *, live: bool) -> None:
         self._commits = commits
@@ -27,8 +29,9 @@ class RunLog:
         self.live = live
         self.held = False
         """Whether the run may not be put among the finished ones, although it has ended; see `Log.release`."""
+        self._listening: dict[Callable[[], None], None] = {}
         self.listeners: tuple[Callable[[], None], ...] = ()
-        """Called after each commit of this run, and when the log fails; see `listen`."""
+        """Called after each commit of this run, and when the log fails, in the order in which they came; see `listen`."""
         self.shared: dict[Any, Any] = {}
         """Whatever watchers of this run share, such as bytes that are encoded already."""
 
@@ -63,11 +66,13 @@ class RunLog:
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Have it called after each commit of this run, and when the log fails. It must not raise."""
-        self.listeners = (*self.listeners, listener)  # a new one, as the old one may just be gone through
+        self._listening[listener] = None
+        self.listeners = tuple(self._listening)  # a new one, as the old one may just be gone through
 
     def leave(self, listener: Callable[[], None]) -> None:
-        """Call it no longer."""
-        self.listeners = tuple(other for other in self.listeners if other != listener)
+        """Call it no longer. Doing so twice is the same as once."""
+        self._listening.pop(listener, None)
+        self.listeners = tuple(self._listening)
 
     def hurry(self) -> None:
         """Commit what there is at the end of this turn of the loop, not at the end of the group's time."""
