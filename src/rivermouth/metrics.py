@@ -4,14 +4,15 @@ Several processes of one server write their numbers into files of one folder (`s
 """
 
 import os
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from rivermouth.events import RunStarted
+from rivermouth.events import RunStarted, UsageCounted
 from rivermouth.messages import Reply
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -19,8 +20,8 @@ QUICK = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 WAITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 LONG = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 MOST_TOOLS = 100
-MOST_COMMITS = 64
-"""Commits that are counted together: each takes 2 µs, but 45 alone after a sleep, when no cache is warm (2026-11-22)."""
+MOST_TOGETHER = 64
+"""Things that are counted together: a commit takes 2 µs, but 45 alone after a sleep, when no cache is warm (2026-11-22)."""
 SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
 
 
@@ -46,6 +47,9 @@ class Metrics:
 
     def __init__(self, shared: Path | None = None) -> None:
         self._shared = shared
+        self._uncounted: list[Callable[[], None]] = []
+        # The numbers of other processes are read from where they are kept, so none may wait in this one.
+        self._most_uncounted = MOST_TOGETHER if shared is None else 1
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "rivermouth_requests", "Requests answered.", ["dialect", "route", "status"], registry=registry
@@ -103,7 +107,6 @@ class Metrics:
         self.commit_events = Histogram(
             "rivermouth_commit_events", "Events in one group commit.", buckets=SIZES, registry=registry
         )
-        self._commits: list[tuple[float, int]] = []
         self.replicas_taken_over = Counter(
             "rivermouth_replicas_taken_over",
             "Replicas that were found dead, and whose runs this one ended.",
@@ -149,6 +152,9 @@ class Metrics:
 
     def request(self, *, dialect: str, route: str, status: int) -> None:
         """One answered request. route: the pattern (`/streams/{id}`), never the path, so that labels stay few."""
+        self._count_later(partial(self._count_request, dialect, route, status))
+
+    def _count_request(self, dialect: str, route: str, status: int) -> None:
         self._of(self.requests, dialect, route, str(status)).inc()
         if status == 429:
             self._of(self.rate_limited, dialect).inc()
@@ -159,30 +165,61 @@ class Metrics:
 
     def run_ended(self, reply: Reply) -> None:
         """One ended run, from its folded log."""
-        started = reply.started
+        # Not the reply itself, which would be kept until it is counted.
+        lasted = None if reply.ended_at is None else max(0.0, reply.ended_at - reply.started.at)
+        waited = None if reply.first_token_at is None else max(0.0, reply.first_token_at - reply.started.at)
+        code = reply.problem.code if reply.problem is not None else ""
         self.live_runs.dec()
-        self._of(self.runs, started.dialect, reply.outcome or "interrupted").inc()
-        if reply.ended_at is not None:
-            self._of(self.run_seconds, started.dialect).observe(max(0.0, reply.ended_at - started.at))
-        if reply.first_token_at is not None:
-            self._of(self.ttft, started.dialect).observe(max(0.0, reply.first_token_at - started.at))
-        if reply.usage is not None:
-            self._of(self.tokens, "prompt", reply.usage.origin).inc(reply.usage.prompt_tokens)
-            self._of(self.tokens, "completion", reply.usage.origin).inc(reply.usage.completion_tokens)
-        if reply.problem is not None and reply.problem.code.startswith("provider_"):
-            self._of(self.upstream_errors, reply.problem.code).inc()
+        self._count_later(
+            partial(
+                self._count_run,
+                reply.started.dialect,
+                reply.outcome or "interrupted",
+                lasted,
+                waited,
+                reply.usage,
+                code,
+            )
+        )
+
+    def _count_run(
+        self,
+        dialect: str,
+        outcome: str,
+        lasted: float | None,
+        waited: float | None,
+        usage: UsageCounted | None,
+        code: str,
+    ) -> None:
+        self._of(self.runs, dialect, outcome).inc()
+        if lasted is not None:
+            self._of(self.run_seconds, dialect).observe(lasted)
+        if waited is not None:
+            self._of(self.ttft, dialect).observe(waited)
+        if usage is not None:
+            self._of(self.tokens, "prompt", usage.origin).inc(usage.prompt_tokens)
+            self._of(self.tokens, "completion", usage.origin).inc(usage.completion_tokens)
+        if code.startswith("provider_"):
+            self._of(self.upstream_errors, code).inc()
 
     def commit(self, *, seconds: float, events: int) -> None:
-        """One group commit of the log. Counted with others, so a process that is killed takes the last few along."""
-        self._commits.append((seconds, events))
-        if len(self._commits) >= MOST_COMMITS:
-            self._count_commits()
+        """One group commit of the log."""
+        self._count_later(partial(self._count_commit, seconds, events))
 
-    def _count_commits(self) -> None:
-        commits, self._commits = self._commits, []
-        for seconds, events in commits:
-            self.commit_seconds.observe(seconds)
-            self.commit_events.observe(events)
+    def _count_commit(self, seconds: float, events: int) -> None:
+        self.commit_seconds.observe(seconds)
+        self.commit_events.observe(events)
+
+    def _count_later(self, count: Callable[[], None]) -> None:
+        """With others, or when somebody asks: a process that is killed takes the last few along."""
+        self._uncounted.append(count)
+        if len(self._uncounted) >= self._most_uncounted:
+            self._count_all()
+
+    def _count_all(self) -> None:
+        uncounted, self._uncounted = self._uncounted, []
+        for count in uncounted:
+            count()
 
     def upstream_cancelled(self, seconds: float) -> None:
         """One upstream connection closed, so long after a stop was asked for."""
@@ -212,7 +249,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format, to be sent as `CONTENT_TYPE`; with other processes, that of all together."""
-        self._count_commits()
+        self._count_all()
         if self._shared is None:
             return generate_latest(self.registry)
         together = CollectorRegistry()

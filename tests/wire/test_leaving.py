@@ -63,6 +63,32 @@ def test_a_client_that_leaves_before_the_first_token_is_missed_as_well(strict, s
     assert strict.model.calls[question].cancelled.wait(PATIENCE)
 
 
+def test_a_follower_whose_request_never_becomes_whole_is_missed_when_it_leaves(world):
+    gate = world.model.gate()
+    with world.streaming(world.ask(WAYS["session"], world.model.question("Half", gate))) as stream:
+        stream.until_has(b"Half")
+        run = world.server.app.runs.live[stream.run]
+        with socket.create_connection(("127.0.0.1", world.server.port)) as follower:
+            follower.sendall(f"GET /streams/{stream.run} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
+            assert eventually(lambda: run.viewers == 2)
+        assert eventually(lambda: run.viewers == 1)
+        world.open(gate)
+
+
+@pytest.mark.parametrize("size", [9, 200_000])
+def test_a_follower_that_sent_a_body_is_missed_when_it_leaves(world, size):
+    gate = world.model.gate()
+    with world.streaming(world.ask(WAYS["session"], world.model.question("Half", gate))) as stream:
+        stream.until_has(b"Half")
+        run = world.server.app.runs.live[stream.run]
+        with socket.create_connection(("127.0.0.1", world.server.port)) as follower:
+            head = f"GET /streams/{stream.run} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+            follower.sendall(head.encode() + b"x" * size)
+            assert eventually(lambda: run.viewers == 2)
+        assert eventually(lambda: run.viewers == 1)
+        world.open(gate)
+
+
 @pytest.mark.parametrize("wish", ["cancel", "cancel_after=0", "cancel_after=0.05"])
 @SYSTEM
 def test_a_client_may_ask_for_an_early_end(world, system, wish):

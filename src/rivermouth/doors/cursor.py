@@ -162,7 +162,9 @@ def _blocks(
     blocks: list[bytes] = []
     size = 0
     while start < end and size < BATCH:
-        blocks.append(sse_block(encode(events[start]), start + 1 if ids else None))
-        size += len(blocks[-1])
+        frames = encode(events[start])
         start += 1
+        if frames:  # of many an event a dialect says nothing
+            blocks.append(sse_block(frames, start if ids else None))
+            size += len(blocks[-1])
     return b"".join(blocks), start

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from rivermouth.dialects import Answer
+from rivermouth.doors.protocol import BoundedProtocol
 from rivermouth.errors import BadRequest, Gone, Internal, RivermouthError, TooLarge, TooMany
 
 logger = structlog.get_logger("rivermouth.doors")
@@ -137,6 +138,10 @@ async def answer(request: Request, send: Send, what: Answer, extra: Iterable[tup
     await send({"type": "http.response.body", "body": body})
 
 
+SIZES = [b"%x\r\n" % size for size in range(2048)]
+"""What a chunk of that size begins with."""
+
+
 class Shortcut:
     """From the body of a stream straight to its socket, past uvicorn's `send` and the event loop's queue of writes.
 
@@ -158,7 +163,9 @@ class Shortcut:
         # A descriptor that is closed may be another connection's by now.
         if transport.is_closing() or not (self._clear or transport.get_write_buffer_size() == 0):
             return False
-        chunk = b"%x\r\n%b\r\n" % (len(body), body)
+        size = len(body)
+        head = SIZES[size] if size < len(SIZES) else b"%x\r\n" % size
+        chunk = b"".join((head, body, b"\r\n"))
         try:
             sent = os.write(self._descriptor, chunk)
         except OSError:
@@ -179,6 +186,22 @@ def shortcut(send: Send) -> Shortcut | None:
     if socket is None or transport.get_extra_info("sslcontext") is not None:
         return None
     return Shortcut(transport, socket.fileno())
+
+
+def connection_of(send: Send) -> BoundedProtocol | None:
+    """The connection whose request is whole and whose response goes on; None where the server is not ours, or else.
+
+    Its loss is told to `on_lost`. What ASGI has for that is a task that waits in `receive`: that task, and the generators that
+    were suspended as long as a stream was open, took 2.3 of its 38.6 KiB (2026-12-01).
+    """
+    cycle = getattr(send, "__self__", None)
+    protocol = getattr(getattr(cycle, "on_response", None), "__self__", None)
+    if cycle is None or not isinstance(protocol, BoundedProtocol) or protocol.on_lost is not None:
+        return None
+    if cycle.more_body or cycle.disconnected or cycle.response_complete:
+        return None
+    cycle.flow.resume_reading()  # else the end of the connection would not be seen
+    return protocol
 
 
 def break_off(send: Send) -> None:

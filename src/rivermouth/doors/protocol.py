@@ -6,6 +6,7 @@ Without them one connection that never ends its head takes all memory, and CPU t
 
 import asyncio
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -32,6 +33,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._head_bytes = self._body_bytes = 0
         self._in_head, self._whole = True, False
+        self.on_lost: Callable[[], None] | None = None
+        """Called once the connection is lost: for whoever waits for nothing else of it."""
         self._patience: asyncio.TimerHandle | None = None
         self._expect()
 
@@ -39,6 +42,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Stop the clock."""
         self._expect_nothing()
         super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count while the head is not complete."""

@@ -6,7 +6,6 @@ cursor, and sends it in one write, so an event is never split over two writes an
 """
 
 import asyncio
-import contextlib
 import types
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
@@ -16,7 +15,7 @@ import structlog
 
 from rivermouth.clock import Clock
 from rivermouth.doors.cursor import Cursor, View, breaks_off
-from rivermouth.doors.http import Receive, Send, Shortcut, break_off, drop, shortcut
+from rivermouth.doors.http import Receive, Send, Shortcut, break_off, connection_of, drop, shortcut
 from rivermouth.framing import HEARTBEAT
 from rivermouth.stores.run_log import RunLog
 
@@ -84,14 +83,21 @@ class Watcher(Looked):
         In a dialect that cannot tell a failure, a failed run's body breaks off, as does that of a client that is dropped.
         """
         self._send, self._shortcut = send, shortcut(send)
-        listening = asyncio.create_task(self._listen(receive))
+        connection, listening = connection_of(send), None
+        if connection is not None:
+            connection.on_lost = self._finish
+        else:
+            listening = asyncio.create_task(self._listen(receive))
         self._log.listen(self._advance)
         try:
             self._advance()
             await self.over
         finally:
             self._log.leave(self._advance)
-            listening.cancel()
+            if connection is not None:
+                connection.on_lost = None
+            if listening is not None:
+                listening.cancel()
             if self._blocked is not None:
                 self._blocked.cancel()
         break_off(send)
@@ -114,16 +120,16 @@ class Watcher(Looked):
         if self._resting:
             return
         try:
-            log = self._log
-            body = self._cursor.take()
-            if self._cursor.position < log.committed:
+            log, cursor = self._log, self._cursor
+            body = cursor.take()
+            if log.ended is None and body and cursor.position == log.committed:
+                self._write(body, last=False)  # as nearly always
+            elif cursor.position < log.committed:
                 if body:
                     self._write(body, last=False)
                 self._go_on_soon()
             elif log.ended is not None:
                 self._write_end(body, broken=breaks_off(log, self._view))
-            elif body:
-                self._write(body, last=False)
             elif log.failure is not None:
                 body = self._cursor.fail(log.failure)
                 self._write_end(body, broken=not body)
@@ -146,10 +152,9 @@ class Watcher(Looked):
             self._blocked.add_done_callback(lambda _: self._finish())
 
     def _write(self, body: bytes, *, last: bool) -> None:
-        monotonic = self._monotonic
         self.sent += len(body)
-        self._last_write = monotonic()
-        if self._shortcut is not None and not last and self._shortcut.write(body):
+        self._last_write = self._monotonic()
+        if not last and self._shortcut is not None and self._shortcut.write(body):
             return
         sending = self._send({"type": "http.response.body", "body": body, "more_body": not last})
         try:
@@ -230,13 +235,31 @@ class Watchers:
         for watcher in list(self.all):
             watcher.leave()
 
-    @contextlib.contextmanager
-    def add(self, watcher: Looked) -> Any:
+    def add(self, watcher: Looked) -> "Added":
         """Look after that one while inside."""
+        return Added(self, watcher)
+
+    def begin(self, watcher: Looked) -> None:
+        """Look after it."""
         self.all.add(watcher)
         self._on_change(len(self.all))
-        try:
-            yield watcher
-        finally:
-            self.all.discard(watcher)
-            self._on_change(len(self.all))
+
+    def end(self, watcher: Looked) -> None:
+        """Look after it no longer."""
+        self.all.discard(watcher)
+        self._on_change(len(self.all))
+
+
+class Added:
+    """One watcher that is looked after, while inside."""
+
+    __slots__ = ("_watcher", "_watchers")
+
+    def __init__(self, watchers: Watchers, watcher: Looked) -> None:
+        self._watchers, self._watcher = watchers, watcher
+
+    def __enter__(self) -> None:
+        self._watchers.begin(self._watcher)
+
+    def __exit__(self, *_: object) -> None:
+        self._watchers.end(self._watcher)

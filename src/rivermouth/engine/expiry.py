@@ -1,8 +1,7 @@
 """The third verb: a run that nobody follows *expires* when its grace period is over."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from rivermouth.engine.elsewhere import Elsewhere
 from rivermouth.engine.run import Run
@@ -14,18 +13,9 @@ class Expiry:
     def __init__(self, elsewhere: Elsewhere | None, end: Callable[[Run], object]) -> None:
         self._elsewhere, self._end = elsewhere, end
 
-    @contextmanager
-    def viewing(self, run: Run) -> Iterator[None]:
+    def viewing(self, run: Run) -> "Viewing":
         """While inside, somebody follows the run here; when the last one leaves, its grace period begins."""
-        run.viewers += 1
-        if run.expiry is not None:
-            run.expiry.cancel()
-            run.expiry = None
-        try:
-            yield
-        finally:
-            run.viewers -= 1
-            self.left(run)
+        return Viewing(self, run)
 
     def left(self, run: Run) -> None:
         """Somebody has left, here or at another replica: the grace period begins, unless others are there."""
@@ -61,3 +51,23 @@ class Expiry:
             self._expire_in(seconds, run)
         else:
             self._end(run)
+
+
+class Viewing:
+    """One who follows a run, while inside."""
+
+    __slots__ = ("_expiry", "_run")
+
+    def __init__(self, expiry: Expiry, run: Run) -> None:
+        self._expiry, self._run = expiry, run
+
+    def __enter__(self) -> None:
+        run = self._run
+        run.viewers += 1
+        if run.expiry is not None:
+            run.expiry.cancel()
+            run.expiry = None
+
+    def __exit__(self, *_: object) -> None:
+        self._run.viewers -= 1
+        self._expiry.left(self._run)

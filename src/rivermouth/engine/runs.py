@@ -5,8 +5,8 @@ the run's grace period). A run belongs to nobody's connection: it is a task of t
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -226,16 +226,11 @@ class Runs:
         here = run.approvals if run is not None else None
         return await decide(log, call, approved=approved, here=here, elsewhere=self._elsewhere)
 
-    @contextmanager
-    def watching(self, log: RunLog) -> Iterator[None]:
+    def watching(self, log: RunLog) -> AbstractContextManager[None]:
         """While inside, somebody listens to the run; when the last one leaves, its grace period begins."""
-        run = self.live.get(log.started.run)
-        if run is None:
-            with self._elsewhere.viewing(log) if self._elsewhere is not None else nullcontext():
-                yield
-            return
-        with self._expiry.viewing(run):
-            yield
+        if (run := self.live.get(log.run)) is not None:
+            return self._expiry.viewing(run)
+        return self._elsewhere.viewing(log) if self._elsewhere is not None else nullcontext()
 
     async def recover(self, unfinished: list[RunLog]) -> None:
         """End every run that a crash left open: the partial answer is saved, and its log gets its `RunEnded`, which is

@@ -97,11 +97,12 @@ class Turn:
         """A piece of the answer."""
         if not delta:
             return
-        now, append = self._now, self._append
-        at = now()
-        if self._part != "text":
-            self._open("text", at)
-        append(Delta(at, delta))
+        at = self._now()
+        if self._part == "text":
+            self._append(Delta(at, delta))
+            return
+        self._open("text", at)
+        self._append(Delta(at, delta))
         if self.first_token_at is None:
             self.first_token_at = at
             self._log.hurry()

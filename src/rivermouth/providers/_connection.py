@@ -106,18 +106,20 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came: parse them and hand the body on, all of it now."""
-        parser = self._parser
-        if parser is None:  # nobody asked
-            return self.abort()
         if self._descriptor < 0:
             self.heard = self._loop.time()
         if self._between_chunks:
             head = HEADS.get(len(data))
             if head is not None and data.startswith(head) and data.endswith(b"\r\n"):
                 try:
-                    return self._hear(data[len(head) : -2], self._body)
+                    if self._body(data[len(head) : -2]):
+                        self._has_enough()
                 except Exception as error:  # noqa: BLE001, as the parser's below
-                    return self._fail(error)
+                    self._fail(error)
+                return None
+        parser = self._parser
+        if parser is None:  # nobody asked
+            return self.abort()
         self._unseen += len(data)
         self._any, self._piece = True, b""
         try:
@@ -212,15 +214,13 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
         self._unseen, self._piece = 0, data
-        self._hear(data, self._listener.body)
+        if not (self._enough or self._complete) and self._listener.body(data):
+            self._has_enough()
 
-    def _hear(self, data: bytes, body: Callable[[bytes], bool | None]) -> None:
-        if self._enough or self._complete:
-            return
-        if body(data):
-            self._enough = True
-            self._arm(LINGER)
-            self._settle(None)
+    def _has_enough(self) -> None:
+        self._enough = True
+        self._arm(LINGER)
+        self._settle(None)
 
     def on_message_complete(self) -> None:
         """The response is whole, or was a 1xx, after which the real one comes."""
@@ -256,7 +256,7 @@ class Connection(asyncio.Protocol):
             self._waiter.set_exception(error)
 
     def _deafen(self) -> None:
-        self._listener, self._body = DEAF, DEAF.body
+        self._listener, self._body, self._between_chunks = DEAF, DEAF.body, False
 
     def _arm(self, seconds: float) -> None:
         self._disarm()

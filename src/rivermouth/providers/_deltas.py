@@ -59,11 +59,9 @@ class Deltas:
 
     def feed(self, data: bytes) -> bool:
         """Take the next bytes, cut anywhere; True once `[DONE]` has come. Raises: ProviderFault."""
-        if self._flowing:
-            known, say = self._known, self._text
-            if (text := known(data)) is not None:
-                say(text)
-                return False
+        if self._flowing and (text := self._known(data)) is not None:
+            self._text(text)
+            return False
         if (
             data[:6] == b"data: "
             and data[-2:] == b"\n\n"

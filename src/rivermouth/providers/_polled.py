@@ -68,27 +68,28 @@ class Polled:
         if not self._taken:
             return False
         # Reading first and handling after that keeps the kernel's code and ours from pushing each other out of the cache.
-        pieces = [(descriptor, _read(descriptor)) for descriptor, _ in self._epoll.poll(0)]
+        pieces: list[tuple[int, bytes]] = []
+        failed: list[tuple[int, OSError]] = []
+        read = os.read
+        for descriptor, _ in self._epoll.poll(0):
+            try:
+                pieces.append((descriptor, read(descriptor, READ_BYTES)))
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                failed.append((descriptor, error))
         self._pulse.heard(len(pieces))
-        now = asyncio.get_running_loop().time()
+        now, there = asyncio.get_running_loop().time(), self._taken.get
         for descriptor, data in pieces:
             # An earlier one of this beat may have ended the call of a later one.
-            if (connection := self._taken.get(descriptor)) is None or data is None:
+            if (connection := there(descriptor)) is None:
                 continue
-            if isinstance(data, OSError):
-                connection.read_failed(data)
-            elif data:
+            if data:
                 connection.heard = now
                 connection.data_received(data)
             else:
                 connection.resume()
+        for descriptor, why in failed:
+            if (connection := there(descriptor)) is not None:
+                connection.read_failed(why)
         return bool(self._taken)
-
-
-def _read(descriptor: int) -> bytes | OSError | None:
-    try:
-        return os.read(descriptor, READ_BYTES)
-    except BlockingIOError:
-        return None
-    except OSError as error:
-        return error

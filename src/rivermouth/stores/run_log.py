@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
 from typing import Any
 
 from rivermouth.errors import Unavailable
@@ -86,23 +85,35 @@ class RunLog:
     async def begun(self) -> None:
         """Returns once the first event is committed. Raises: Unavailable where it cannot be: nobody is to hear of a run that
         a crash would take."""
-        if not self.committed:
-            async with aclosing(self.watch()) as batches:
-                await anext(batches)
+        while not self.committed:
+            if self.failure is not None:
+                raise self.failure
+            await self._news()
 
     async def settled(self) -> None:
         """Returns once all that was appended until now is committed, or cannot be."""
         number = len(self.events)
-        with suppress(Unavailable):
-            async with aclosing(self.watch(self.committed)) as batches:
-                while self.committed < number:
-                    await anext(batches)
+        while self.committed < number and self.failure is None:
+            await self._news()
 
     async def over(self) -> None:
         """Returns once the run's end is committed, or never can be because the log has failed."""
-        with suppress(Unavailable):
-            async for _ in self.watch(self.committed):
-                pass
+        while not self.ended and not self.forgotten and self.failure is None:
+            await self._news()
+
+    async def _news(self) -> None:
+        """Returns after the next commit, or when the log fails."""
+        news = asyncio.get_running_loop().create_future()
+
+        def come() -> None:
+            if not news.done():
+                news.set_result(None)
+
+        self.listen(come)
+        try:
+            await news
+        finally:
+            self.leave(come)
 
     def tell(self) -> None:
         """Call every listener."""
