@@ -48,8 +48,6 @@ class Metrics:
     def __init__(self, shared: Path | None = None) -> None:
         self._shared = shared
         self._uncounted: list[Callable[[], None]] = []
-        # The numbers of other processes are read from where they are kept, so none may wait in this one.
-        self._most_uncounted = MOST_TOGETHER if shared is None else 1
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "rivermouth_requests", "Requests answered.", ["dialect", "route", "status"], registry=registry
@@ -152,7 +150,7 @@ class Metrics:
 
     def request(self, *, dialect: str, route: str, status: int) -> None:
         """One answered request. route: the pattern (`/streams/{id}`), never the path, so that labels stay few."""
-        self._count_later(partial(self._count_request, dialect, route, status))
+        self._count(partial(self._count_request, dialect, route, status))
 
     def _count_request(self, dialect: str, route: str, status: int) -> None:
         self._of(self.requests, dialect, route, str(status)).inc()
@@ -170,7 +168,7 @@ class Metrics:
         waited = None if reply.first_token_at is None else max(0.0, reply.first_token_at - reply.started.at)
         code = reply.problem.code if reply.problem is not None else ""
         self.live_runs.dec()
-        self._count_later(
+        self._count(
             partial(
                 self._count_run,
                 reply.started.dialect,
@@ -210,13 +208,21 @@ class Metrics:
         self.commit_seconds.observe(seconds)
         self.commit_events.observe(events)
 
+    def _count(self, count: Callable[[], None]) -> None:
+        """At once where other processes tell it too, as they read what has been counted."""
+        if self._shared is None:
+            self._count_later(count)
+        else:
+            count()
+
     def _count_later(self, count: Callable[[], None]) -> None:
-        """With others, or when somebody asks: a process that is killed takes the last few along."""
+        """With others, or when somebody asks this process: one that is killed takes the last few along."""
         self._uncounted.append(count)
-        if len(self._uncounted) >= self._most_uncounted:
+        if len(self._uncounted) >= MOST_TOGETHER:
             self._count_all()
 
     def _count_all(self) -> None:
+        # Also called in a thread, by a scrape: a count goes into the one list or the other.
         uncounted, self._uncounted = self._uncounted, []
         for count in uncounted:
             count()

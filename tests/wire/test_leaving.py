@@ -89,6 +89,21 @@ def test_a_follower_that_sent_a_body_is_missed_when_it_leaves(world, size):
         world.open(gate)
 
 
+def test_a_client_that_asked_for_more_and_left_before_the_first_answer_began_is_missed(strict):
+    gate = strict.model.gate()
+    question = strict.model.question(gate, "never")
+    ask = strict.ask(WAYS["session"], question)
+    body = json.dumps(ask.body).encode()
+    head = f"POST {WAYS['session'].stream_path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", strict.server.port)) as client:
+        client.sendall(
+            f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body + b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        )
+        assert strict.model.calls[question].began.wait(PATIENCE)
+
+    assert strict.model.calls[question].cancelled.wait(PATIENCE)
+
+
 @pytest.mark.parametrize("wish", ["cancel", "cancel_after=0", "cancel_after=0.05"])
 @SYSTEM
 def test_a_client_may_ask_for_an_early_end(world, system, wish):

@@ -86,6 +86,8 @@ class Watcher(Looked):
         connection, listening = connection_of(send), None
         if connection is not None:
             connection.on_lost = self._finish
+            if connection.transport.is_closing():  # uvicorn tells a loss to the last request of a connection alone
+                self._finish()
         else:
             listening = asyncio.create_task(self._listen(receive))
         self._log.listen(self._advance)
