@@ -202,7 +202,10 @@ def serving(folder: Path, redis_url: str, answer: Answer, *flags: str, **env: st
     given = {"REDIS_URL": redis_url, "RIVERMOUTH_LIMITS__ENABLED": "false", "RIVERMOUTH_LOG_LEVEL": "warning"} | env
     command = ["serve", "--port", "0", "--workers", "2", "--model", "tiny"]
     with listening(answer) as upstream, started(folder, *command, "--model-url", upstream.url, *flags, **given) as one:
-        yield Several(one, folder)
+        several = Several(one, folder)
+        # A worker lets go of its pipe, by which it is known here, a moment after it has said that it is ready.
+        assert eventually(lambda: len(several.workers) == 2)
+        yield several
 
 
 @contextmanager
