@@ -51,7 +51,7 @@ def test_a_file_is_of_all_workers_and_outlives_the_one_that_reads_it(two: Severa
         assert eventually(lambda: finished(other, short), PATIENCE)
         [pilot] = found(other, "What is the pilot called?")
 
-        long = give(one, SENTENCE * 15_000 + "The last lock keeper is called Ottersby.")
+        long = give(one, SENTENCE * 45_000 + "The last lock keeper is called Ottersby.")
         [bytes_of_it] = two.folder.rglob(f"files/{long}")
         assert eventually(lambda: other.get(f"{FILES}/{long}").json()["progress"] > 0)
         reader = next(pid for pid in two.workers if holds_open(pid, bytes_of_it))
