@@ -138,10 +138,6 @@ async def answer(request: Request, send: Send, what: Answer, extra: Iterable[tup
     await send({"type": "http.response.body", "body": body})
 
 
-SIZES = [b"%x\r\n" % size for size in range(2048)]
-"""What a chunk of that size begins with."""
-
-
 class Shortcut:
     """From the body of a stream straight to its socket, past uvicorn's `send` and the event loop's queue of writes.
 
@@ -163,9 +159,7 @@ class Shortcut:
         # A descriptor that is closed may be another connection's by now.
         if transport.is_closing() or not (self._clear or transport.get_write_buffer_size() == 0):
             return False
-        size = len(body)
-        head = SIZES[size] if size < len(SIZES) else b"%x\r\n" % size
-        chunk = b"".join((head, body, b"\r\n"))
+        chunk = b"%x\r\n%b\r\n" % (len(body), body)
         try:
             sent = os.write(self._descriptor, chunk)
         except OSError:
