@@ -113,7 +113,7 @@ class Scene:
 
     @contextmanager
     def watched(self, socket: Socket, view: View | None = None) -> "Iterator[asyncio.Task[None]]":
-        watcher = Watcher(self.run, view or seen_as("knowbase"), self.clock)
+        watcher = Watcher(self.run, view or seen_as("knowbase"), self.clock, self.watchers.outbox)
 
         async def follow() -> None:
             with self.watchers.add(watcher):
@@ -605,7 +605,7 @@ def test_the_watchers_clock_sends_heartbeats_by_itself() -> None:
     async def story(scene: Scene) -> None:
         watchers, socket = Watchers(SystemClock(), heartbeat=0.004, send_timeout=60.0), Socket()
         await scene.commit()
-        watcher = Watcher(scene.run, seen_as("ares"), SystemClock())
+        watcher = Watcher(scene.run, seen_as("ares"), SystemClock(), watchers.outbox)
         looking = asyncio.create_task(watchers.run())
         with watchers.add(watcher):
             pumping = asyncio.create_task(watcher.pump(socket.send, socket.receive))

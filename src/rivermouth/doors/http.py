@@ -145,32 +145,62 @@ class Shortcut:
     goes this way, and only while nothing waits in the transport: what the kernel does not take at once is left to it.
     """
 
-    __slots__ = ("_clear", "_descriptor", "_transport")
+    __slots__ = ("_clear", "_descriptor", "_outbox", "_transport")
 
-    def __init__(self, transport: Any, descriptor: int) -> None:
-        self._transport, self._descriptor = transport, descriptor
+    def __init__(self, transport: Any, descriptor: int, outbox: "Outbox") -> None:
+        self._transport, self._descriptor, self._outbox = transport, descriptor, outbox
         self._clear = False
         """Whether the transport is known to hold nothing, as nobody else writes to it."""
 
     def write(self, body: bytes) -> bool:
-        """Send it as one chunk; False, and nothing is sent, where it has to go the long way. body: never empty, as the chunk
-        of no bytes is the last one."""
-        transport = self._transport
-        # A descriptor that is closed may be another connection's by now.
-        if transport.is_closing() or not (self._clear or transport.get_write_buffer_size() == 0):
+        """Have it sent as one chunk, soon; False, and nothing is sent, where it has to go the long way, before which the outbox
+        is to be emptied. body: never empty, as the chunk of no bytes is the last one."""
+        if not (self._clear or self._transport.get_write_buffer_size() == 0):
             return False
-        chunk = b"%x\r\n%b\r\n" % (len(body), body)
-        try:
-            sent = os.write(self._descriptor, chunk)
-        except OSError:
-            sent = 0  # full, or broken: the transport finds out which
-        self._clear = sent == len(chunk)
-        if not self._clear:
-            transport.write(chunk[sent:])
+        self._clear = True
+        self._outbox.put(self, b"%x\r\n%b\r\n" % (len(body), body))
         return True
 
+    def send(self, chunk: bytes) -> None:
+        """Send it now, or as much of it as the kernel takes."""
+        transport, sent = self._transport, 0
+        # A descriptor that is closed may be another connection's by now.
+        if transport.is_closing():
+            return
+        if self._clear:
+            with contextlib.suppress(OSError):  # full, or broken: the transport finds out which
+                sent = os.write(self._descriptor, chunk)
+            self._clear = sent == len(chunk)
+        if not self._clear:
+            transport.write(chunk[sent:])
 
-def shortcut(send: Send) -> Shortcut | None:
+
+class Outbox:
+    """The chunks of all streams in one turn of the event loop, sent one after another when the turn is over.
+
+    Sending each as soon as it was encoded kept Python's code and the kernel's pushing each other out of the cache: 3 to 4 of
+    75 µs a token (2026-12-01).
+    """
+
+    __slots__ = ("_chunks",)
+
+    def __init__(self) -> None:
+        self._chunks: list[tuple[Shortcut, bytes]] = []
+
+    def put(self, shortcut: Shortcut, chunk: bytes) -> None:
+        """Send it at the end of this turn."""
+        if not self._chunks:
+            asyncio.get_running_loop().call_soon(self.empty)
+        self._chunks.append((shortcut, chunk))
+
+    def empty(self) -> None:
+        """Send all there is, now."""
+        chunks, self._chunks = self._chunks, []
+        for shortcut, chunk in chunks:
+            shortcut.send(chunk)
+
+
+def shortcut(send: Send, outbox: Outbox) -> Shortcut | None:
     """The shortcut for a stream whose head has been sent; None where the server is not ours or the body not chunked."""
     cycle = getattr(send, "__self__", None)
     transport = getattr(cycle, "transport", None)
@@ -179,7 +209,7 @@ def shortcut(send: Send) -> Shortcut | None:
     socket = transport.get_extra_info("socket")
     if socket is None or transport.get_extra_info("sslcontext") is not None:
         return None
-    return Shortcut(transport, socket.fileno())
+    return Shortcut(transport, socket.fileno(), outbox)
 
 
 def connection_of(send: Send) -> BoundedProtocol | None:

@@ -15,7 +15,7 @@ import structlog
 
 from rivermouth.clock import Clock
 from rivermouth.doors.cursor import Cursor, View, breaks_off
-from rivermouth.doors.http import Receive, Send, Shortcut, break_off, connection_of, drop, shortcut
+from rivermouth.doors.http import Outbox, Receive, Send, Shortcut, break_off, connection_of, drop, shortcut
 from rivermouth.framing import HEARTBEAT
 from rivermouth.stores.run_log import RunLog
 
@@ -63,12 +63,13 @@ class Watcher(Looked):
     """
 
     __slots__ = (
-        "_blocked", "_cursor", "_ending", "_last_write", "_monotonic", "_resting", "_send", "_shortcut", "_view", "sent",
+        "_blocked", "_cursor", "_ending", "_last_write", "_monotonic", "_outbox", "_resting", "_send", "_shortcut", "_view",
+        "sent",
     )  # fmt: skip
 
-    def __init__(self, log: RunLog, view: View, clock: Clock) -> None:
+    def __init__(self, log: RunLog, view: View, clock: Clock, outbox: Outbox) -> None:
         super().__init__(log)
-        self._view, self._monotonic = view, clock.monotonic
+        self._view, self._monotonic, self._outbox = view, clock.monotonic, outbox
         self._cursor = Cursor(log, view)
         self._blocked: asyncio.Task[None] | None = None
         self._ending = self._resting = False
@@ -82,7 +83,7 @@ class Watcher(Looked):
 
         In a dialect that cannot tell a failure, a failed run's body breaks off, as does that of a client that is dropped.
         """
-        self._send, self._shortcut = send, shortcut(send)
+        self._send, self._shortcut = send, shortcut(send, self._outbox)
         connection, listening = connection_of(send), None
         if connection is not None:
             connection.on_lost = self._finish
@@ -102,6 +103,7 @@ class Watcher(Looked):
                 listening.cancel()
             if self._blocked is not None:
                 self._blocked.cancel()
+        self._outbox.empty()
         break_off(send)
 
     def tick(self, now: float, *, heartbeat: float, send_timeout: float) -> None:
@@ -158,6 +160,7 @@ class Watcher(Looked):
         self._last_write = self._monotonic()
         if not last and self._shortcut is not None and self._shortcut.write(body):
             return
+        self._outbox.empty()  # this goes to the transport at once, and not before what was there first
         sending = self._send({"type": "http.response.body", "body": body, "more_body": not last})
         try:
             waits_for = sending.send(None)
@@ -217,6 +220,7 @@ class Watchers:
         self._clock, self._heartbeat, self._send_timeout = clock, heartbeat, send_timeout
         self._on_change = on_change
         self.all: set[Looked] = set()
+        self.outbox = Outbox()
 
     async def run(self) -> None:
         """Look after them until cancelled."""

@@ -38,7 +38,7 @@ class Streaming:
         headers = stream_headers(view.dialect, log.started, request.scope)
         request.seen.status, request.seen.kind = 200, "stream"
         await send({"type": "http.response.start", "status": 200, "headers": [*headers, *extra]})
-        watcher = Watcher(log, view, self._clock)
+        watcher = Watcher(log, view, self._clock, self._watchers.outbox)
         with self._watchers.add(watcher):
             await watcher.pump(request.raw_send, receive)
         request.seen.bytes = watcher.sent
