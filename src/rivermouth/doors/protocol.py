@@ -1,4 +1,5 @@
 """uvicorn's HTTP/1.1, with the bounds that it lacks: how large a request's head may be, and how long a request may take.
+And without its loss of a body beside which another protocol is offered.
 
 Without them one connection that never ends its head takes all memory, and CPU that grows with the square of what it sent
 (60 MB: 2.5 s, 2026-11-20); one that never ends its body holds up a shutdown.
@@ -6,9 +7,11 @@ Without them one connection that never ends its head takes all memory, and CPU t
 
 import asyncio
 import importlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 64 * 1024
@@ -23,10 +26,23 @@ TOO_LARGE = (
 )
 
 
+HOP_BY_HOP = (b"upgrade", b"http2-settings")
+
+
+class _Declined(Exception):
+    """Another protocol was offered, and this is not taken up. end: of the head, in what was just read."""
+
+    def __init__(self, end: int) -> None:
+        super().__init__(end)
+        self.end = end
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
     request_seconds = REQUEST_SECONDS
+    _declining = False
+    """Whether the request's head offers another protocol, and this is not taken up."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: a connection that says nothing is not kept, either."""
@@ -47,7 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count while the head is not complete."""
-        super().data_received(data)
+        self._parse(data)
         if self.transport.get_protocol() is not self:
             return  # it is a websocket now
         if not self._in_head:
@@ -58,6 +74,33 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.write(TOO_LARGE)
             self.transport.close()
 
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                return super().data_received(data)
+            except _Declined as declined:
+                # The parser takes what follows for the other protocol's, and so gives no body: it reads the head once more.
+                data = self._head_without_offer() + data[declined.end :]
+        return None
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Called by uvicorn while it handles the parser's word that the connection is to become another."""
+        upgrade = sys.exception()
+        if self._declining and isinstance(upgrade, httptools.HttpParserUpgrade):
+            self._declining = False
+            raise _Declined(upgrade.args[0])
+        super()._unsupported_upgrade_warning()  # CONNECT, to which the parser says the same
+
+    def _head_without_offer(self) -> bytes:
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                kept = [token.strip() for token in value.split(b",") if token.strip().lower() not in HOP_BY_HOP]
+                lines += [b"connection: " + b", ".join(kept)] if kept else []
+            elif name not in HOP_BY_HOP:
+                lines.append(name + b": " + value)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
     def on_message_begin(self) -> None:
         """A further request on the connection has a head and a time of its own."""
         self._in_head, self._whole, self._head_bytes, self._body_bytes = True, False, 0, 0
@@ -67,18 +110,23 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The body has its own bound, in the front door."""
+        if self.parser.should_upgrade() and self._get_upgrade() is not None and not self._should_upgrade():
+            self._declining = True  # nobody is asked yet, as its body could not come
+            return
         self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The request is whole; the answer may take as long as it takes."""
+        if self._declining:
+            return
         self._whole = True
         self._expect_nothing()
         super().on_message_complete()
 
     def _should_upgrade(self) -> bool:
         """There are websockets for Socket.IO alone; whoever else offers to upgrade is answered over HTTP."""
-        for_sockets = self.scope.get("method") == "GET" and b"/socket.io" in self.url
+        for_sockets = self.parser.get_method() == b"GET" and b"/socket.io" in self.url
         return for_sockets and super()._should_upgrade()
 
     def handle_websocket_upgrade(self) -> None:
