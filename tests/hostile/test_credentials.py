@@ -324,6 +324,11 @@ def test_an_answers_address_refuses_them_as_well(world: World, system: str, toke
     run = world.post(FIRST[system], json=FIRST[system].body()).headers["stream-id"]
     headers = {"Authorization": f"Bearer {token}".encode("latin-1")}
     response = world.http.request(method, f"/streams/{run}{verb}", headers=headers)
+    nobodys = world.http.request(method, f"/streams/{'0' * 32}{verb}", headers=headers)
+
+    assert (nobodys.status_code, nobodys.content) == (response.status_code, response.content), (
+        "else it tells what exists"
+    )
 
     assert response.status_code == 401
     if method != "HEAD":

@@ -10,7 +10,7 @@ from tests.siblings.talk import SYSTEMS, address, ask, asking, new_key, texts
 from tests.siblings.world import World, running
 
 DELETES = ("knowbase", "ares", "wisqu", "session")
-ODD = 'a/b c?d#e%2F&"\u00e9\N{WATER WAVE}\u2028'
+ODD = '\na/b c?d#e%2F&"\u00e9\N{WATER WAVE}\u2028\n'
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

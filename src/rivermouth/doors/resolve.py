@@ -63,9 +63,9 @@ DEFAULTS: tuple[tuple[str, str], ...] = (
     (r"/api/v1/chat/", "wisqu"),
     (r"/api/v1/chat(/stream)?", "knowbase"),
     (r"/api/v1/conversations/", "wisqu"),
-    (r"/api/v1/conversations(/.+)?", "knowbase"),
-    (r"/api/auth/.*", "session"),
-    (r"/api/.*", "session"),
+    (r"/api/v1/conversations(?s:/.+)?", "knowbase"),
+    (r"/api/auth/(?s:.*)", "session"),
+    (r"/api/(?s:.*)", "session"),
 )
 """Who is meant where nothing tells and no setting says so."""
 
@@ -139,5 +139,5 @@ def _default(path: str, claimants: Sequence[str], defaults: Mapping[str, str]) -
 
 
 def _pattern(path: str) -> str:
-    # An id that a client chose may hold a slash, which is a plain one by the time a path is looked at.
-    return re.sub(r"\\\{\w+\\\}", ".+", re.escape(path))
+    # An id that a client chose may hold a slash, which is a plain one by the time a path is looked at, or a line break.
+    return re.sub(r"\\\{\w+\\\}", "(?s:.+)", re.escape(path))

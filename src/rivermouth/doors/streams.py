@@ -4,14 +4,16 @@ from rivermouth.dialects import Answer, Incoming, _request
 from rivermouth.doors.following import Following, refuse_if_forgotten, state_of
 from rivermouth.doors.http import Disconnected, Receive, Request, Send, answer, answering, read_body, to_json
 from rivermouth.engine import tickets
-from rivermouth.engine.auth import Auth
+from rivermouth.engine.auth import Auth, Principal
 from rivermouth.engine.run import may_follow, no_such_run
 from rivermouth.engine.runs import Runs
 from rivermouth.engine.tickets import Tickets
-from rivermouth.errors import BadRequest, MethodNotAllowed
+from rivermouth.errors import BadRequest, MethodNotAllowed, NotFound
 from rivermouth.stores.run_log import RunLog
 
 METHODS = {"": ("GET", "HEAD", "DELETE"), "stop": ("POST",), "ticket": ("POST",), "approve": ("POST",)}
+SOME_SYSTEM = "session"
+"""Which one is as good as any other for a credential that is none: it is refused by all of them."""
 MOST_BYTES = 16_384
 """Of a body that says yes or no to a call."""
 
@@ -55,7 +57,12 @@ class StreamsDoor:
 
     async def _readable(self, request: Request, run_id: str) -> RunLog:
         """The run's log, if the caller may follow it. Raises: NotFound, Unauthenticated."""
-        log = await self._runs.find(run_id)
+        try:
+            log = await self._runs.find(run_id)
+        except NotFound:
+            if request.authorization is not None:  # one that does not hold is told the same wherever it is shown
+                await self._holder(request, SOME_SYSTEM)
+            raise
         request.seen.run, request.seen.dialect = run_id, log.started.dialect
         if not may_follow(log.started, await self._owners(request, log)):
             raise no_such_run()
@@ -64,12 +71,15 @@ class StreamsDoor:
     async def _owners(self, request: Request, log: RunLog) -> tuple[str, ...]:
         if request.authorization is None:
             return self._auth.anonymous(log.started.dialect, request.address, request.cookie).owners
-        system = self._auth.peek(request.authorization) or log.started.dialect
-        principal = await self._auth.authenticate(
-            system, ("token", "key", "jwt"), request.authorization, request.address
-        )
+        return (await self._holder(request, log.started.dialect)).owners
+
+    async def _holder(self, request: Request, system: str) -> Principal:
+        """Who holds the credential of that request; `system`: whose it is where it does not say. Raises: Unauthenticated."""
+        system = self._auth.peek(request.authorization) or system
+        schemes = ("token", "key", "jwt")
+        principal = await self._auth.authenticate(system, schemes, request.authorization, request.address)
         request.seen.principal = principal.id
-        return principal.owners
+        return principal
 
     async def _stop(self, request: Request, run_id: str, send: Send) -> None:
         log = await self._readable(request, run_id)

@@ -8,6 +8,7 @@ import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,8 +20,17 @@ logger = structlog.get_logger("rivermouth.siblings")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
+class AnyText(PathConvertor):
+    """A part of a path that may hold any character; Starlette's own `path` ends at a line break."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("any", AnyText())
+
+
 class Endpoint(msgspec.Struct, frozen=True):
-    """path: `{id:path}` where an id may hold any character. fails: errors beyond those that its parts can have."""
+    """path: `{id:any}` where an id may hold any character. fails: errors beyond those that its parts can have."""
 
     method: str
     path: str

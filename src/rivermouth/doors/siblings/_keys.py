@@ -117,5 +117,5 @@ KEY_ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/v1/usage", usage),
     Endpoint("GET", "/v1/api-keys", keys),
     Endpoint("POST", "/v1/api-keys", make_key, 201, (Conflict,)),
-    Endpoint("DELETE", "/v1/api-keys/{id:path}", delete_key, 204),
+    Endpoint("DELETE", "/v1/api-keys/{id:any}", delete_key, 204),
 )

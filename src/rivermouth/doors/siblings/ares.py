@@ -192,8 +192,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/agents", agents),
     Endpoint("GET", "/v1/agents", agents_by_key),
     Endpoint("GET", "/api/conversations", conversations),
-    Endpoint("GET", "/api/conversations/{id:path}", conversation),
-    Endpoint("PUT", "/api/conversations/{id:path}", rename),
-    Endpoint("DELETE", "/api/conversations/{id:path}", delete, 204),
+    Endpoint("GET", "/api/conversations/{id:any}", conversation),
+    Endpoint("PUT", "/api/conversations/{id:any}", rename),
+    Endpoint("DELETE", "/api/conversations/{id:any}", delete, 204),
     *KEY_ENDPOINTS,
 )

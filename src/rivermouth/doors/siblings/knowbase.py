@@ -154,8 +154,8 @@ def _exchange(question: StoredMessage, answer: StoredMessage | None) -> Exchange
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v1/conversations", conversations),
     Endpoint("DELETE", "/api/v1/conversations", delete_all),
-    Endpoint("GET", "/api/v1/conversations/{id:path}", conversation),
-    Endpoint("DELETE", "/api/v1/conversations/{id:path}", delete),
+    Endpoint("GET", "/api/v1/conversations/{id:any}", conversation),
+    Endpoint("DELETE", "/api/v1/conversations/{id:any}", delete),
     Endpoint("GET", "/api/v1/account", account),
     *FILE_ENDPOINTS,
 )

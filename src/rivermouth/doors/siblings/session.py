@@ -100,6 +100,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/auth/register", register, 201, (Forbidden, Conflict, TooMany)),
     Endpoint("POST", "/api/auth/login", login, 200, (Unauthenticated, TooMany)),
     Endpoint("GET", "/api/auth/verify", verify),
-    Endpoint("GET", "/api/chat/sessions/{id:path}", read_session),
-    Endpoint("DELETE", "/api/chat/sessions/{id:path}", delete_session),
+    Endpoint("GET", "/api/chat/sessions/{id:any}", read_session),
+    Endpoint("DELETE", "/api/chat/sessions/{id:any}", delete_session),
 )

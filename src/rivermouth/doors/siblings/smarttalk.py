@@ -142,5 +142,5 @@ def _metadata(message: StoredMessage) -> dict[str, Any]:
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/chat/createInstance", create_instance, 200, (Unauthenticated, NotFound)),
     Endpoint("GET", "/api/chat/getModel", get_model, 200, (NotFound,)),
-    Endpoint("GET", "/api/chat/history/{id:path}", history),
+    Endpoint("GET", "/api/chat/history/{id:any}", history),
 )
