@@ -246,6 +246,29 @@ def test_told_twice_it_cuts_answers_short_and_their_clients_learn_it(two: Severa
     assert not any(map(is_running, workers))
 
 
+@pytest.mark.parametrize("signals", [1, 2])
+def test_whoever_follows_at_another_worker_learns_the_end_as_well(
+    tmp_path: Path, server: Redis, story: Story, signals: int
+):
+    drain = {1: "0.5", 2: "600"}[signals]
+    with serving(tmp_path, fresh(server), story.answer, RIVERMOUTH_RUNS__DRAIN=drain) as two, ExitStack() as clients:
+        here, there = (clients.enter_context(two.client(worker)) for worker in two.workers)
+        asked = clients.enter_context(two.asking(here))
+        asked.until_has(b"first")
+        followed = Body(clients.enter_context(there.stream("GET", f"/streams/{asked.run}")))
+        followed.until_has(b"first")
+        two.process.signal(signal.SIGTERM)
+        if signals == 2:
+            assert eventually(lambda: is_leaving(two))
+            two.process.signal(signal.SIGTERM)
+        told, seen = asked.rest(), followed.rest()
+        code = two.process.end()
+
+    assert (code, seen) == (0, told)
+    assert "stopped before" in str(events(told)[-1]["error"])
+    assert "Traceback" not in two.process.complained
+
+
 def test_a_rolling_restart_replaces_every_worker_and_no_request_fails(two: Several, story: Story):
     workers, codes = two.workers, set()
 

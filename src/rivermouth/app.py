@@ -62,6 +62,9 @@ from rivermouth.tools._toolbox import open_toolbox
 logger = structlog.get_logger("rivermouth.app")
 
 Opener = Callable[[Settings, Clock, Pulse], Awaitable[Provider]]
+LAST_WORDS_SECONDS = 1.5
+"""For which whoever follows a run of another replica may still see its end, where this one has nothing else to do: workers
+that are told to go at the same time all end their runs in the same moment."""
 
 
 class App:
@@ -92,9 +95,12 @@ class App:
         self._sockets.keeper.leave()
         until = loop.time() + self.settings.runs.drain
         await self.runs.drain(self.settings.runs.drain)
-        await self._watchers.over(until - loop.time())
-        self._watchers.let_go()
+        await self._watchers.part(max(until - loop.time(), LAST_WORDS_SECONDS))
         await self._sockets.keeper.let_go()
+
+    def drop(self) -> None:
+        """Close the connections of those who do not read the end that is written for them."""
+        self._watchers.drop()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The ASGI entry. A listener is told from another by the address the client reached."""
@@ -157,13 +163,14 @@ async def build(
         )
         log.on_failure = runs.log_failed
         await runs.recover(unfinished)
-        stack.push_async_callback(runs.drain, 0.0)
         watchers = Watchers(
             clock,
             heartbeat=settings.runs.heartbeat,
             send_timeout=settings.runs.send_timeout,
             on_change=metrics.watchers.set,
         )
+        stack.push_async_callback(watchers.part, LAST_WORDS_SECONDS)
+        stack.push_async_callback(runs.drain, 0.0)
         _background(stack, watchers.run())
         # One of their own: nobody who speaks waits for hours of recordings.
         listener = await counted_transcriber(settings, clock, stack, metrics)

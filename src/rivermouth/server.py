@@ -33,10 +33,15 @@ class Server(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, *, on_ready: Callable[[], None], drain: Callable[[], Coroutine[Any, Any, None]]
+        self,
+        config: uvicorn.Config,
+        *,
+        on_ready: Callable[[], None],
+        drain: Callable[[], Coroutine[Any, Any, None]],
+        drop: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._on_ready, self._drain = on_ready, drain
+        self._on_ready, self._drain, self._drop = on_ready, drain, drop
         self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -70,6 +75,8 @@ class Server(uvicorn.Server):
     async def _drain_and_exit(self) -> None:
         await self._drain()
         self.should_exit = True
+        # Before uvicorn cancels what is left, and has the log full of that.
+        asyncio.get_running_loop().call_later(FLUSH_SECONDS * 0.9, self._drop)
 
 
 def heeds_hangup() -> bool:
@@ -98,7 +105,10 @@ async def serve_on(
     tasks: list[asyncio.Task[None]] = []
     urls = listeners.urls
     server = (make or Server)(
-        config(app), on_ready=lambda: tasks.append(asyncio.create_task(on_ready(app, urls))), drain=app.drain
+        config(app),
+        on_ready=lambda: tasks.append(asyncio.create_task(on_ready(app, urls))),
+        drain=app.drain,
+        drop=app.drop,
     )
     app.stop = server.leave
     await server.serve(sockets=list(listeners.sockets))

@@ -96,6 +96,19 @@ async def readiness(site: Single) -> tuple[int, str]:
     return response.status, (await response.whole()).decode()
 
 
+async def resumed(site: Single, client: Client) -> str:
+    """All that is told from the second event on, in a dialect that has words for a failure."""
+    path = f"/streams/{client.run}?after=1&dialect=session"
+    response = await request(site.replicas[0].port, "GET", path, client.headers)
+    return (await response.whole()).decode()
+
+
+async def head(site: Single, client: Client) -> tuple[int, str | None]:
+    response = await request(site.replicas[0].port, "HEAD", f"/streams/{client.run}", client.headers)
+    response.close()
+    return response.status, response.headers.get("retry-after")
+
+
 @pytest.mark.parametrize("how", ["limit", "tmpfs"])
 def test_a_full_disk_is_told_to_everybody_and_with_space_again_all_goes_on(tmp_path: Path, how: str) -> None:
     async def story(place: Disk) -> None:
@@ -111,6 +124,8 @@ def test_a_full_disk_is_told_to_everybody_and_with_space_again_all_goes_on(tmp_p
             late = asking(site, "wisqu", 5)
             await late.play()
             full = await readiness(site)
+            come_later = [await resumed(site, client) for client in watching]
+            looked = [await head(site, client) for client in watching]
             place.free(site)
             breaches = await verdict(site, [*watching, late], set())
             again = asking(site, "wisqu", 5)
@@ -120,6 +135,8 @@ def test_a_full_disk_is_told_to_everybody_and_with_space_again_all_goes_on(tmp_p
             assert (late.ended, late.notes[0][:11]) == ("refused", "asking: 503")
             assert full[0] == 503
             assert "the disk is full" in full[1]
+            assert all("the disk is full" in body for body in come_later), "who comes later is told as well, and let go"
+            assert looked == [(503, "1")] * 3, "whether it will have an end, and which, nobody knows yet"
             assert breaches == []
             assert [await state(site, client.run, client.headers) for client in watching] == ["interrupted"] * 3
             assert again.ended == "told"

@@ -37,8 +37,10 @@ class Following:
 
 
 def state_of(log: RunLog) -> Answer:
-    """How far the run is, in headers. Raises: Gone."""
+    """How far the run is, in headers. Raises: Gone; Unavailable where its end cannot be stored, so that nobody can tell."""
     refuse_if_forgotten(log)
+    if log.ended is None and log.failure is not None:
+        raise log.failure
     headers = {
         "Stream-State": log.state,
         "Stream-Events": str(log.committed),

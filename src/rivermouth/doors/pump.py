@@ -6,6 +6,7 @@ cursor, and sends it in one write, so an event is never split over two writes an
 """
 
 import asyncio
+import contextlib
 import types
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
@@ -22,6 +23,8 @@ from rivermouth.stores.run_log import RunLog
 logger = structlog.get_logger("rivermouth.pump")
 
 
+PARTING_SECONDS = 1.0
+"""How long watchers may take to go once they are told to."""
 TICK = 1.0
 """Seconds between two looks at all watchers: heartbeats and send timeouts need no timer of their own per write."""
 
@@ -48,6 +51,10 @@ class Looked:
         """Break off, unless the end is on its way already."""
         if self.goes_on:
             self._finish()
+
+    def drop(self) -> None:
+        """Break off, and let go of the client with whatever waits for it."""
+        self._finish()
 
     def _finish(self) -> None:
         if not self.over.done():
@@ -108,16 +115,22 @@ class Watcher(Looked):
 
     def tick(self, now: float, *, heartbeat: float, send_timeout: float) -> None:
         """A look from outside, now and then: send a comment into silence, drop a client whose socket stays full."""
+        if self._log.failure is not None:
+            self._advance()  # who came after the log had failed has been told by nobody
         silent = now - self._last_write
         if self._blocked is not None:
             if silent > send_timeout:
-                drop(self._send)
-                self._finish()
+                self.drop()
         elif silent >= heartbeat and not self.over.done():
             try:
                 self._write(HEARTBEAT, last=False)
             except Exception as error:  # noqa: BLE001, `_broke` logs it
                 self._broke(error)
+
+    def drop(self) -> None:
+        """Close the connection, with what its client has not read."""
+        drop(self._send)
+        self._finish()
 
     def _advance(self) -> None:
         """Write what is committed and not yet sent, unless an earlier write still waits for the client."""
@@ -221,6 +234,7 @@ class Watchers:
         self._on_change = on_change
         self.all: set[Looked] = set()
         self.outbox = Outbox()
+        self._nobody = asyncio.Event()
 
     async def run(self) -> None:
         """Look after them until cancelled."""
@@ -236,10 +250,21 @@ class Watchers:
         if going_on and seconds > 0:
             await asyncio.wait(going_on, timeout=seconds)
 
-    def let_go(self) -> None:
-        """Break off every watcher whose run goes on: this process has no more time for it, but another replica has."""
+    async def part(self, seconds: float) -> None:
+        """Let them see the ends that come within so many seconds; then break off every watcher whose run goes on: this process
+        has no more time for it, but another replica has. Returns when they have gone, as far as their clients read."""
+        await self.over(seconds)
         for watcher in list(self.all):
             watcher.leave()
+        self._nobody.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PARTING_SECONDS if self.all else 0):
+                await self._nobody.wait()
+
+    def drop(self) -> None:
+        """Close the connections of all who are still here: they do not read."""
+        for watcher in list(self.all):
+            watcher.drop()
 
     def add(self, watcher: Looked) -> "Added":
         """Look after that one while inside."""
@@ -253,6 +278,8 @@ class Watchers:
     def end(self, watcher: Looked) -> None:
         """Look after it no longer."""
         self.all.discard(watcher)
+        if not self.all:
+            self._nobody.set()
         self._on_change(len(self.all))
 
 

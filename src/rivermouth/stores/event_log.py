@@ -108,7 +108,8 @@ class GroupCommit:
         self._dirty = [*logs, *(log for log in self._dirty if log not in logs)]
         if self.failure is None:
             self.failure = Unavailable(
-                f"answers cannot be stored durably at the moment ({cause(error)}); try again later"
+                f"answers cannot be stored durably at the moment ({cause(error)}); try again later",
+                retry_after=RETRY_SECONDS,
             )
             self._on_failure(error)
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self._retry)
