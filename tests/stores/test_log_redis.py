@@ -213,14 +213,17 @@ def test_a_partition_is_told_as_a_failure_and_not_waited_out(own: Redis) -> None
 def test_what_redis_forgot_of_runs_that_go_on_or_have_just_ended_is_written_again(own: Redis) -> None:
     async def story() -> None:
         async with replica(own.url) as one, replica(own.url) as two:
-            live, idle, over = begin(one, numbered(1)), begin(one, numbered(2)), await written(one, numbered(3))
+            live, idle = (begin(one, numbered(number, conversation_row=f"row {number}")) for number in (1, 2))
+            over = await written(one, numbered(3))
             await say(live, "before")
             await say(idle, "nothing more")
             log = await two.find(live.run)
             assert log is not None
             watching = asyncio.create_task(seen(log))
+            rooms = [(run.run, run.started.conversation_row) for run in (live, idle)]
             await told(own.url, "FLUSHALL")
             await say(live, "after")
+            assert all([run in await two.backend.replicas.recent(room, 9) for run, room in rooms])
             await two.look()
             live.append(RunEnded(1.0, "completed"))
 
@@ -402,6 +405,58 @@ def test_a_full_redis_is_told_in_plain_words(own: Redis) -> None:
 
             assert "its memory is full" in message
             assert await seen(run) == run.events
+
+    within(story())
+
+
+def test_a_redis_that_takes_no_writes_is_told_to_whoever_follows_at_another_replica(own: Redis) -> None:
+    async def story() -> None:
+        async with replica(own.url) as one, replica(own.url) as two:
+            run = begin(one, numbered(1))
+            await say(run, "before")
+            log = await two.find(run.run)
+            assert log is not None
+            watching = asyncio.create_task(seen(log))
+            await told(own.url, "CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "noeviction")
+            await two.look()
+            message = await raised(watching)
+            with pytest.raises(Unavailable) as refused:
+                await two.find(run.run)
+            await told(own.url, "CONFIG", "SET", "maxmemory", "0")
+            await two.look()
+            await eventually(lambda: _is_found(two, run.run))
+            run.append(RunEnded(1.0, "interrupted"))
+            await seen(run)
+            again = await two.find(run.run)
+            assert again is not None
+
+            assert "its memory is full" in message
+            assert "its memory is full" in refused.value.message
+            assert await seen(again) == run.events
+
+    within(story())
+
+
+async def _is_found(log: Log, run: str) -> bool:
+    try:
+        return await log.find(run) is not None
+    except Unavailable:
+        return False
+
+
+def test_what_wakes_a_replica_is_forgotten_where_that_has_died(redis_server: Redis) -> None:
+    prefix = uuid.uuid4().hex
+
+    async def story() -> None:
+        async with replica(redis_server.url, prefix=prefix) as one, replica(redis_server.url, prefix=prefix) as two:
+            run = begin(one, numbered(1))
+            await say(run, "before")
+            await two.find(run.run)
+            left = await told(redis_server.url, "PTTL", f"{prefix}:control:{two.backend.journal.id}")
+            run.append(RunEnded(1.0, "completed"))
+            await seen(run)
+
+            assert left > 0
 
     within(story())
 

@@ -19,6 +19,8 @@ T = TypeVar("T")
 PREFIX = "rivermouth"
 FAILURES = (exceptions.RedisError, OSError, TimeoutError)
 """All that goes wrong with a Redis; `TimeoutError` is that of `asyncio.timeout`."""
+REFUSALS = (exceptions.ResponseError,)
+"""Of those, what a Redis says that is there, and does not do what it is asked to."""
 
 
 def connect(url: str, *, timeout: float, connections: int = 8, retries: int = 0) -> Redis:

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from rivermouth.errors import Unavailable
 from rivermouth.events import Event
+from rivermouth.stores import redis_scripts as scripts
 from rivermouth.stores.backend import Abandoned
 from rivermouth.stores.redis_client import FAILURES, bounded, why
 from rivermouth.stores.redis_line import Line
@@ -84,6 +85,7 @@ class Follower:
         self._mirrors: dict[str, Mirror] = {}
         self._followed: dict[str, Followed] = {}
         self._elsewhere = Elsewhere()
+        self._refused: Unavailable | None = None
         self._control = ("", b"0")
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -121,7 +123,20 @@ class Follower:
                 self._fail("another server writes what this one cannot read; one of the two is too old")
             else:
                 last_success = _now()
-                self._elsewhere.failure = None
+                self._elsewhere.failure = self._refused
+
+    @property
+    def follows(self) -> bool:
+        """Whether there is anything to follow, or was until Redis refused."""
+        return bool(self._followed) or self._refused is not None
+
+    def refused(self, error: Exception | None) -> None:
+        """Redis takes no writes, for that reason, or takes them again: what is followed cannot go on meanwhile."""
+        if error is None:
+            self._refused = None
+        elif self._refused is None:
+            self._fail(f"Redis cannot be used at the moment: {why(error)}")
+            self._refused = self._elsewhere.failure
 
     async def look_again(self) -> None:
         """Let go of what nobody needs, and see where the rest is at home by now. Raises: what goes wrong with Redis."""
@@ -155,9 +170,16 @@ class Follower:
                     break  # what was trimmed meanwhile is missing
             if not mirror.is_whole:
                 mirror.is_whole = True
-                wake = self._redis.xadd(f"{self._prefix}control:{self._name()}", {"wake": ""}, maxlen=1000)
-                await bounded(self._patience, wake)
+                await self._wake()
         return mirror
+
+    async def _wake(self) -> None:
+        """Have the reader begin anew, with all there is to read by now."""
+        control = f"{self._prefix}control:{self._name()}"
+        async with self._redis.pipeline() as together:
+            together.xadd(control, {"wake": ""}, maxlen=1000)
+            together.pexpire(control, scripts.HOUR)
+            await bounded(self._patience, together.execute())
 
     async def _read_once(self) -> None:
         """Wait for news of everything that is followed now."""

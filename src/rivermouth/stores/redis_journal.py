@@ -75,6 +75,8 @@ class Journal:
         """The same of those that have one, and since when."""
         self._known = self._most = 0
         self._whole: set[str] = set()
+        self._forgotten: set[str] = set()
+        """Of these Redis no longer knows, either, which conversation they belong to."""
         self._begins: dict[str, tuple[int, int]] = {}
         self._bytes = self._keep_from = self._trim_to = 0
         self.given_up.clear()
@@ -129,7 +131,9 @@ class Journal:
         items = self._with_whole_runs(group, whole) if whole else group
         body = _encode((self._keep_from, items)) if items else b""
         begun = {
-            run: _conversation_of(events) if run not in whole else "" for run, first, events in items if first == 1
+            run: _conversation_of(events) if run not in whole or run in self._forgotten else ""
+            for run, first, events in items
+            if first == 1
         }
         self._most += bool(body)  # until the answer is there, nobody knows
         numbers = (known, most, self._lease_ms, scripts.TRACE_MS, scripts.LAST_READ_MS, self._trim_to)
@@ -145,6 +149,7 @@ class Journal:
         self._known = self._most = answer
         self.given_up = self.given_up[len(given_up) :]
         self._whole -= whole
+        self._forgotten -= whole
         self._note(group, begun, answer, len(body))
 
     def _with_whole_runs(self, group: list[Written], whole: set[str]) -> list[Written]:
@@ -181,7 +186,7 @@ class Journal:
         runs, given_up, taken = over | self.runs, [*self.given_up, self.id], set(self.taken)
         self.begin_anew()
         self.runs, self.given_up, self.taken = runs, given_up, taken
-        self._whole = set(runs)
+        self._whole, self._forgotten = set(runs), set(self.runs)
         self.on_lost(list(over.values()))
 
 

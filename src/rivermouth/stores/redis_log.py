@@ -22,7 +22,7 @@ from rivermouth.errors import Unavailable
 from rivermouth.events import Event, RunStarted
 from rivermouth.stores import redis_scripts as scripts
 from rivermouth.stores.backend import RETRY_SECONDS, Fenced, NotDurable, Written
-from rivermouth.stores.redis_client import FAILURES, PREFIX, answering, bounded, connect, why
+from rivermouth.stores.redis_client import FAILURES, PREFIX, REFUSALS, answering, bounded, connect, why
 from rivermouth.stores.redis_follow import Follower, Found
 from rivermouth.stores.redis_journal import LEASE_SHARE, LOOK_SHARE, Journal
 from rivermouth.stores.redis_line import Line
@@ -146,6 +146,7 @@ class RedisBackend:
             await self.replicas.renew()
         except (*FAILURES, Unavailable) as error:
             logger.debug("replicas_not_seen", error=type(error).__name__)
+        await self._see_whether_it_writes()
         moved, self._moved = self._moved, {}
         return moved
 
@@ -207,6 +208,19 @@ class RedisBackend:
             if self._committing is None:  # else the commit that waits learns it, too, and says so
                 self._begin_anew()
                 raise
+
+    async def _see_whether_it_writes(self) -> None:
+        """A full Redis is read as ever: that nothing new comes of a run that is followed would tell nobody."""
+        if not self._follower.follows:
+            return
+        try:
+            await bounded(self._timeout, self._redis.set(f"{self._prefix}probe", 1, px=PROBE_MS))
+        except REFUSALS as error:
+            self._follower.refused(error)
+        except FAILURES:
+            pass  # the reader learns it, too
+        else:
+            self._follower.refused(None)
 
     def _begin_anew(self) -> None:
         self.journal.begin_anew()
