@@ -198,3 +198,48 @@ def test_an_address_with_a_prefix_is_the_same_stream(world):
 
     assert world.http.get(f"/session/streams/{stream.run}").content == body
     assert world.http.get(f"/ares/streams/{stream.run}").content == body
+
+
+def messages_of(world, way, name="trip", who=None):
+    path = path_of(world, way, name).removesuffix("/stream") + "/messages"
+    return world.http.get(path, headers=world.headers(WAYS[way]) if who is None else who)
+
+
+@WAY
+def test_what_was_said_is_read_the_same_way_in_every_system_with_whatever_the_caller_is_known_by(world, way):
+    name = f"said {uuid.uuid4()}"
+    with live(world, way, *NASTY, name=name) as stream:
+        stream.rest()
+    assert eventually(lambda: stream.run not in world.server.app.runs.live)
+    answer = messages_of(world, way, name)
+    question, said = answer.json()["messages"]
+
+    assert answer.json()["id"] == key_of(world, way, name)
+    assert (question["role"], question["stream_id"]) == ("user", stream.run)
+    assert (said["role"], said["text"], said["outcome"]) == ("assistant", "".join(NASTY), "completed")
+    assert said["usage"]["origin"] in ("reported", "counted", "estimated")
+    assert said["usage"]["completion_tokens"] > 0
+
+
+@WAY
+def test_of_an_answer_that_was_stopped_the_messages_tell_that_and_what_it_cost(world, way):
+    name, gate = f"stopped {uuid.uuid4()}", world.model.gate()
+    with live(world, way, "Half", gate, " more", name=name) as stream:
+        stream.until(bool)
+        world.http.delete(f"/streams/{stream.run}", headers=world.headers(WAYS[way]))
+        world.open(gate)
+    assert eventually(lambda: messages_of(world, way, name).json()["messages"][-1]["outcome"] == "stopped")
+    said = messages_of(world, way, name).json()["messages"][-1]
+
+    assert said["text"] == "Half"
+    assert said["usage"]["origin"] in ("counted", "estimated")
+
+
+@SIGNED_IN
+def test_nobody_else_reads_what_was_said(world, way):
+    with live(world, way, "Mine", name="private") as stream:
+        stream.rest()
+    refused = [messages_of(world, way, "private", who=who) for who in (world.headers(WAYS[way], "bob"), {})]
+    none = messages_of(world, way, "nothing like it")
+
+    assert [(one.status_code, one.json()) for one in refused] == [(404, none.json())] * 2

@@ -239,14 +239,18 @@ def test_a_client_that_left_before_the_first_word_comes_back_to_all_of_them(worl
     assert rest == world.follow(stream.run, **world.headers(way))
 
 
-def test_an_answer_past_its_retention_time_is_gone_but_its_message_is_not(serving):
+@pytest.mark.parametrize("way", WAYS)
+def test_an_answer_past_its_retention_time_is_gone_but_its_message_is_not(serving, way):
     with serving(runs={"retention": 0.05}) as world:
-        with world.streaming(world.ask(WAYS["session"], world.model.question("One"), conversation="mine")) as stream:
+        who = world.headers(WAYS[way])
+        with world.streaming(world.ask(WAYS[way], world.model.question("One"))) as stream:
             stream.rest()
         address = f"{world.url}/streams/{stream.run}"
-        assert eventually(lambda: world.http.get(address).status_code == 410)
-        body = world.http.get(address).json()
-        stops = [world.http.delete(address), world.http.post(f"{address}/stop")]
+        assert eventually(lambda: world.http.get(address, headers=who).status_code == 410)
+        body = world.http.get(address, headers=who).json()
+        stops = [world.http.delete(address, headers=who), world.http.post(f"{address}/stop", headers=who)]
+        said = world.http.get(world.url + body["message"], headers=who)
 
         assert [(stop.status_code, stop.json()) for stop in stops] == [(410, body)] * 2
-        assert world.http.get(world.url + body["message"]).json()["messages"] == 2
+        assert said.status_code == 200, said.text
+        assert (said.json()["messages"][-1]["text"], said.json()["messages"][-1]["stream_id"]) == ("One", stream.run)

@@ -69,9 +69,6 @@ class Dialect(Protocol):
     ABORTS: bool
     """Whether a failed or interrupted stream ends by breaking the connection off, because no frame could say so."""
 
-    HISTORY: str
-    """The path at which a conversation's messages are read, such as `/api/conversations/{id}`."""
-
     def parse(self, request: Incoming, limits: Limits) -> ChatRequest:
         """Raises: BadRequest with the offending field, TooLarge, UnsupportedMedia."""
 

@@ -38,7 +38,6 @@ ROUTES: tuple[Route, ...] = (
 )
 IDS: bool = False
 ABORTS: bool = True
-HISTORY: str = "/api/conversations/{id}"
 CHUNK_CHARS = 4_000
 """At most four bytes each and `data: ` before them: every line stays below 16 KiB, where Go's Scanner takes 64 KiB."""
 

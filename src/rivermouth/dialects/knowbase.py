@@ -47,7 +47,6 @@ ROUTES: tuple[Route, ...] = (
 )
 IDS: bool = True
 ABORTS: bool = False
-HISTORY: str = "/api/v1/conversations/{id}"
 THINKING_COST = 5
 AS_THEY_BEGIN = ("reasoning", "answering")
 FIELDS = {"searching": ("query", "file_count"), "reading": ("filename", "source"), "reasoning": ("text",)}

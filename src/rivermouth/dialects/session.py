@@ -23,7 +23,6 @@ ROUTES: tuple[Route, ...] = (
 )
 IDS: bool = True
 ABORTS: bool = False
-HISTORY: str = "/api/chat/sessions/{id}"
 
 
 def parse(request: Incoming, limits: Limits) -> ChatRequest:

@@ -37,7 +37,6 @@ VOICE = Route("/api/chat/voice", ("jwt",), required=False)
 """A form with a recording instead of a message."""
 IDS: bool = False
 ABORTS: bool = False
-HISTORY: str = "/api/chat/history/{id}"
 THINKING = {
     "searching": "Searching for sources",
     "reading": "Reading a source",

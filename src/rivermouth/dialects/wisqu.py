@@ -19,7 +19,6 @@ ROUTES: tuple[Route, ...] = (
 )
 IDS: bool = True
 ABORTS: bool = False
-HISTORY: str = "/api/v1/conversations/{id}"
 MESSAGE_CHARS = 10_000
 
 

@@ -28,10 +28,40 @@ REFUSALS = {
     "404": _refusal("not_found", "there is no such stream"),
 }
 GONE = {
-    "410": _refusal("gone", "the events of this answer are no longer kept", message="/ares/api/conversations/6f1c1f0e")
+    "410": _refusal(
+        "gone", "the events of this answer are no longer kept", message="/ares/conversations/6f1c1f0e/messages"
+    )
 }
 NO_BODY = {"description": "The cursor is at the end of a finished answer."}
 NOTHING = {"description": "Nothing is being answered in it at the moment."}
+SAID = {
+    "id": "default",
+    "messages": [
+        {"id": "m-1", "role": "user", "text": "Where?", "created_at": "2026-11-20T18:15:30.123Z", "stream_id": RUN},
+        {
+            "id": "m-2",
+            "role": "assistant",
+            "text": "At its",
+            "created_at": "2026-11-20T18:15:30.123Z",
+            "stream_id": RUN,
+            "outcome": "stopped",
+            "model": "SmolLM2-135M-Instruct",
+            "usage": {"prompt_tokens": 31, "completion_tokens": 2, "origin": "counted"},
+            "sources": [],
+        },
+    ],
+}
+MESSAGES = {
+    "description": "All of its messages, oldest first.",
+    "content": json_content(
+        {
+            "type": "object",
+            "required": ["id", "messages"],
+            "properties": {"id": {"type": "string"}, "messages": {"type": "array", "items": {"type": "object"}}},
+        },
+        SAID,
+    ),
+}
 STOPPED = {"stream_id": RUN, "state": "stopped", "already": False}
 TICKET = {"url": f"/streams/{RUN}?ticket=MTc2MzY2MjU5MCAzZjlhMWM3ZQ.q0Zc3m1kTtqj5y8Jm0o2tK", "expires_in": 60}
 APPROVAL = {"toolCallId": "call_1", "approved": True}
@@ -221,6 +251,26 @@ PATHS: dict[str, dict[str, Any]] = {
             "conversations-state",
             "Whether an answer is being made in a conversation, which, and how far it is",
             {"200": STATE, "204": NOTHING, **_bare(REFUSALS)},
+            security=ANY,
+            parameters=[KEY],
+        ),
+    },
+    "/conversations/{id}/messages": {
+        **_operation(
+            "streams",
+            "get",
+            "conversations-messages",
+            "What has been said in a conversation",
+            {"200": MESSAGES, **REFUSALS},
+            security=ANY,
+            parameters=[KEY],
+        ),
+        **_operation(
+            "streams",
+            "head",
+            "conversations-exist",
+            "Whether there is such a conversation",
+            {"200": {"description": MESSAGES["description"]}, **_bare(REFUSALS)},
             security=ANY,
             parameters=[KEY],
         ),

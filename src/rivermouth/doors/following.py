@@ -11,6 +11,7 @@ from rivermouth.engine.runs import Runs
 from rivermouth.errors import BadRequest, Gone
 from rivermouth.stores.run_log import RunLog
 
+CONVERSATIONS, MESSAGES = "/conversations/", "/messages"
 NOTHING = Answer(204, {}, b"")
 """What makes a browser's EventSource stop coming back."""
 
@@ -53,8 +54,8 @@ def refuse_if_forgotten(log: RunLog) -> None:
     """Raises: Gone, saying where the stored message is."""
     if log.forgotten:
         started = log.started
-        history = dialects.load(started.dialect).HISTORY.replace("{id}", quote(started.conversation, safe=""))
-        raise Gone("the events of this answer are no longer kept", message_address=f"/{started.dialect}{history}")
+        address = f"/{started.dialect}{CONVERSATIONS}{quote(started.conversation, safe='')}{MESSAGES}"
+        raise Gone("the events of this answer are no longer kept", message_address=address)
 
 
 def _view(request: Request, log: RunLog) -> View:

@@ -40,7 +40,6 @@ def check_dialect(
     it is not said, everywhere but in a dialect that ABORTS, as those send raw text, which byte rule 4 does not bind.
     """
     module = load(dialect) if isinstance(dialect, str) else cast(Dialect, dialect)
-    assert module.HISTORY.startswith("/"), "HISTORY is the path of a conversation's messages"
     options = module.view(query or {})
     logs = sample_logs(options=options)
     ascii_only = not module.ABORTS if ascii_only is None else ascii_only
