@@ -65,10 +65,12 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]):
         ["token", "create", "--system", "ares", "--kind", "key", "--user", "ann", "--tier", "golden"],
         ["token", "create", "--system", "ares", "--kind", "key", "--user", "ann", "--expires", "soon"],
         ["token", "create", "--system", "ares", "--kind", "key", "--user", "ann", "--expires", "2020-01-01"],
+        ["token", "create", "--system", "ares", "--kind", "key", "--user", "ann", "--expires", "9999999d"],
+        ["token", "create", "--system", "ares", "--kind", "key", "--user", "ann", "--expires", "9" * 5000 + "d"],
         ["chat", "--agent", "hr", "--system", "Be brief.", "Hello"],
         ["chat", " "],
     ],
-    ids=" ".join,
+    ids=lambda arguments: " ".join(arguments)[:100],
 )
 def test_what_does_not_fit_ends_with_2_and_nothing_on_stdout(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     code = run(arguments)
@@ -124,6 +126,16 @@ def test_the_list_tells_all_but_the_secret_and_a_revoked_credential_is_marked(ca
     assert secret not in before
     assert all(word in before for word in ("knowbase", "token", "ann", "unlimited", "valid"))
     assert "revoked" in after
+
+
+def test_a_credential_that_was_made_to_outlive_the_calendar_is_listed(capsys: pytest.CaptureFixture[str]):
+    run(["token", "create", "--system", "knowbase", "--kind", "token", "--user", "ann", "--expires", "30d"])
+    with closing(sqlite3.connect("rivermouth-data/rows.db", isolation_level=None)) as file:
+        file.execute("UPDATE credentials SET expires = 1e12")
+    code = run(["token", "list"])
+
+    assert code == 0
+    assert "9999-12-31 23:59Z  valid" in capsys.readouterr().out
 
 
 def test_revoking_what_is_not_there_fails_with_1(capsys: pytest.CaptureFixture[str]):

@@ -59,6 +59,10 @@ class SystemClock:
         return self._random[at : self._next]
 
 
+LAST = 253_402_300_799.0
+"""The last second of the year 9999, in seconds since the epoch: no later time can be written down."""
+
+
 def iso(at: float) -> str:
     """`at` (seconds since the epoch) as ISO 8601 in UTC with microseconds and no offset: `2025-11-20T18:15:30.123456`."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")

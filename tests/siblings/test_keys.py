@@ -3,6 +3,9 @@
 import uuid
 from pathlib import Path
 
+from rivermouth.clock import SystemClock
+from rivermouth.engine.credentials import secret_row
+from rivermouth.engine.tokens import mint
 from tests.siblings.world import World, running
 
 
@@ -65,6 +68,19 @@ def test_a_key_never_outlives_the_one_that_made_it(world: World) -> None:
 
     assert {key["expires_at"] for key in own} == {key["expires_at"] for key in made}
     assert {key["tier"] for key in made} == {"free"}
+
+
+def test_a_key_that_was_made_to_outlive_the_calendar_is_listed_and_makes_others(world: World) -> None:
+    auth, key = world.app.auth, mint("key")
+    ada = world.do(auth.user_named("ares", f"eternal {uuid.uuid4()}"))
+    world.do(auth._rows.add_credential(secret_row(SystemClock(), key, ada, "unlimited", 1e12)))
+
+    with world.client(key) as client:
+        made = client.post("/v1/api-keys", json={})
+        listed = client.get("/v1/api-keys")
+
+    assert (made.status_code, listed.status_code) == (201, 200)
+    assert [one["expires_at"] for one in listed.json()] == ["9999-12-31T23:59:59.000Z"] * 2
 
 
 def test_usage_counts_what_was_asked_and_tells_the_quota(tmp_path: Path) -> None:

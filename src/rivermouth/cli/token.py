@@ -11,6 +11,7 @@ import click
 
 from rivermouth.cli.flags import settings_flags, settings_of
 from rivermouth.cli.local import accounts
+from rivermouth.clock import LAST
 from rivermouth.settings import SYSTEMS, Settings
 from rivermouth.stores import Credential, Holder
 
@@ -37,7 +38,7 @@ class Moment(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds since the epoch."""
         if match := re.fullmatch(r"(\d+)([smhdw])", str(value)):
-            return time.time() + int(match[1]) * UNITS[match[2]]
+            return time.time() + float(match[1]) * UNITS[match[2]]
         try:
             moment = datetime.fromisoformat(str(value))
         except ValueError:
@@ -107,9 +108,14 @@ async def _list(settings: Settings) -> list[Holder]:
 
 def _cells(holder: Holder, now: float) -> tuple[str, ...]:
     one = holder.credential
-    expires = "never" if one.expires is None else f"{datetime.fromtimestamp(one.expires, UTC):%Y-%m-%d %H:%M}Z"
+    expires = "never" if one.expires is None else _minute(one.expires)
     begins = "" if one.kind == "jwt" else one.prefix
     return one.id, one.system, one.kind, begins, holder.user.login, one.tier, expires, _state(one, now)
+
+
+def _minute(at: float) -> str:
+    # Rows of before 2026-12-01 may have any number.
+    return f"{datetime.fromtimestamp(min(at, LAST), UTC):%Y-%m-%d %H:%M}Z"
 
 
 def _state(one: Credential, now: float) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from rivermouth.clock import Clock
+from rivermouth.clock import LAST, Clock
 from rivermouth.engine import tokens
 from rivermouth.engine.credentials import (
     CREATED_JWT_LIFE,
@@ -203,6 +203,8 @@ class Auth:
         now = self._clock.now()
         if expires is not None and expires <= now:
             raise BadRequest("the time of expiry is in the past", field="expires")
+        if expires is not None and expires > LAST:
+            raise BadRequest("the time of expiry is after the year 9999; leave it out for never", field="expires")
         holder = await self.user_named(system, user)
         if kind == "jwt":
             claims = claims_of(self._clock, holder, "access", (expires or now + CREATED_JWT_LIFE) - now, None)

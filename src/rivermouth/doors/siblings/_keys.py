@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Path
 from pydantic import Field
 
-from rivermouth.clock import iso_z
+from rivermouth.clock import LAST, iso_z
 from rivermouth.doors.siblings._asked import Caller, Given, Json, Services, Taken, Use
 from rivermouth.doors.siblings._endpoint import Endpoint
 from rivermouth.engine.auth import Principal
@@ -81,7 +81,7 @@ async def make_key(use: Use, who: KeyHolder, body: Annotated[NewKey, Depends(Jso
     user = await use.rows.user(who.id)
     assert user is not None, "a principal with a key has a user"
     asked = None if body.expires_in_days is None else use.clock.now() + body.expires_in_days * DAY
-    own = next((credential.expires for credential in good if credential.id == who.credential), None)
+    own = next((_expiry(credential) for credential in good if credential.id == who.credential), None)
     expires = min((time for time in (asked, own) if time is not None), default=None)
     secret, credential = await use.auth.create("ares", "key", user.login, who.tier, expires)
     return MadeKey(**_key(credential).model_dump(), key=secret)
@@ -103,13 +103,19 @@ async def _good(use: Services, who: Principal) -> list[Credential]:
     ]
 
 
+def _expiry(credential: Credential) -> float | None:
+    """None is never. Rows of before 2026-12-01 may have any number."""
+    return None if credential.expires is None else min(credential.expires, LAST)
+
+
 def _key(credential: Credential) -> Key:
+    expires = _expiry(credential)
     return Key(
         id=credential.id,
         prefix=credential.prefix,
         tier=credential.tier,
         created_at=iso_z(credential.created),
-        expires_at=None if credential.expires is None else iso_z(credential.expires),
+        expires_at=None if expires is None else iso_z(expires),
     )
 
 
