@@ -24,6 +24,7 @@ from rivermouth.framing import Received
 from rivermouth.settings import SYSTEMS, Settings
 from rivermouth.stores.rows import SqliteRows
 from tests.model_server import Handler, listening, model
+from tests.servers import free_port
 
 OURS = ("RIVERMOUTH_", "LOCAL_LLM_", "OPENAI_", "REDIS_URL", "DATABASE_URL")
 
@@ -102,6 +103,33 @@ def test_a_port_in_use_is_one_line_that_names_it_and_the_fix(capsys: pytest.Capt
     assert code == 3
     assert f"127.0.0.1:{port}" in line
     assert "--port" in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--port", "0", "--listen", "localhost:{port}=ares", "--listen", "127.0.0.1:{port}=session"], "127.0.0.1"),
+        (["--host", "localhost", "--port", "{port}", "--listen", "127.0.0.1:{port}=ares"], "127.0.0.1"),
+        (["--host", "0.0.0.0", "--port", "{port}", "--listen", "127.0.0.1:{port}=ares"], "127.0.0.1"),
+    ],
+)
+def test_one_address_under_two_names_is_refused(flags: list[str], named: str, capsys: pytest.CaptureFixture[str]):
+    port = free_port()
+    code = run(["serve", *(flag.format(port=port) for flag in flags)])
+
+    told = capsys.readouterr()
+    assert (code, told.out) == (2, "")
+    assert f"{named}:{port}: another listener of this server has that address" in told.err
+
+
+@pytest.mark.parametrize("host", ["300.1.1.1", "192.0.2.1"])
+def test_a_host_that_is_no_address_of_this_machine_is_said_to_be_none(host: str, capsys: pytest.CaptureFixture[str]):
+    code = run(["serve", "--host", host, "--port", "8000"])
+
+    line = capsys.readouterr().err
+    assert code == 3
+    assert f"{host} is no address of this machine; choose another one with --host" in line
+    assert "stop" not in line
 
 
 def test_a_new_credential_is_all_that_stdout_gets(capsys: pytest.CaptureFixture[str]):

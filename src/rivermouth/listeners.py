@@ -76,6 +76,11 @@ def _bound(settings: Settings, addresses: list[tuple[str, int]], *, shared: bool
     return Listeners(sockets, _pinned(sockets, settings))
 
 
+def family(host: str) -> socket.AddressFamily:
+    """What a socket for that address is of; a name is one of IPv4."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -85,9 +90,8 @@ def _listener(host: str, port: int, send_timeout: float, *, shared: bool) -> soc
 
     That is true of every answer, and also once all of it is written, when no watcher looks any more.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio (not uvloop) leaves Nagle's algorithm on where a socket does not name TCP: 40 ms for each small answer.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock = socket.socket(family(host), socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(send_timeout * 1000))
     if shared:

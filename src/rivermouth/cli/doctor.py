@@ -18,7 +18,7 @@ from rivermouth.cli.flags import given_flags, settings_flags
 from rivermouth.cli.local import accounts
 from rivermouth.cli.migrate import way_line
 from rivermouth.cli.model import model_line, provider_name
-from rivermouth.cli.ports import addresses, port_problem
+from rivermouth.cli.ports import Problem, problems
 from rivermouth.cli.redis_doctor import redis_findings
 from rivermouth.cli.speech import speech_finding
 from rivermouth.cli.tools import tool_findings
@@ -89,8 +89,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _caught("model", lambda: asyncio.run(model_line(settings)), _mend_model(settings))
     yield from tool_findings(settings)
     yield speech_finding(settings)
-    for host, port in addresses(settings):
-        yield _port(host, port)
+    for host, port, problem in problems(settings):
+        yield _port(host, port, problem)
 
 
 def _caught(name: str, look: Callable[[], str], fix: str) -> Finding:
@@ -191,13 +191,12 @@ def _mend_model(settings: Settings) -> str:
     return "start the server once, which fetches the built-in model, or name a model's server with --model-url"
 
 
-def _port(host: str, port: int) -> Finding:
-    problem = port_problem(host, port)
+def _port(host: str, port: int, problem: Problem | None) -> Finding:
     if problem is None:
         return Finding(f"{host}:{port}", True, "free")
     if _is_ours(host, port):
         return Finding(f"{host}:{port}", True, "Rivermouth is running there")
-    return Finding(f"{host}:{port}", False, problem, "choose another port with --port, or another --listen")
+    return Finding(f"{host}:{port}", False, problem.why, problem.fix)
 
 
 def _is_ours(host: str, port: int) -> bool:

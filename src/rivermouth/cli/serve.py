@@ -20,7 +20,7 @@ from rivermouth.cli.failures import Unreachable
 from rivermouth.cli.flags import settings_flags, settings_of
 from rivermouth.cli.local import KINDS, accounts, credentials, kept_file
 from rivermouth.cli.model import check_provider, fetch, first_token, provider_name
-from rivermouth.cli.ports import addresses, port_problem
+from rivermouth.cli.ports import problems
 from rivermouth.cli.settling import settle
 from rivermouth.cli.workers import supervise
 from rivermouth.clock import SystemClock
@@ -30,7 +30,7 @@ from rivermouth.errors import RivermouthError
 from rivermouth.providers import Provider
 from rivermouth.pulse import Pulse
 from rivermouth.server import heeds_hangup, serve
-from rivermouth.settings import Settings
+from rivermouth.settings import Settings, SettingsError
 
 
 @click.command("serve")
@@ -66,14 +66,12 @@ def command(config: Path | None, **values: Any) -> int | None:
 
 
 def check_ports(settings: Settings) -> None:
-    """Raises: Unreachable, naming the first address that cannot be listened on and what to do."""
-    for host, port in addresses(settings):
-        problem = port_problem(host, port) if port else None
+    """Raises: Unreachable, naming the first address that cannot be listened on and what to do; SettingsError where it is
+    given twice."""
+    for host, port, problem in problems(settings):
         if problem is not None:
-            raise Unreachable(
-                f"cannot listen on {host}:{port}: {problem}; stop what uses port {port}, or choose another one with "
-                f"{'--port' if port == settings.port else '--listen'}"
-            )
+            kind = SettingsError if problem.ours else Unreachable
+            raise kind(f"cannot listen on {host}:{port}: {problem.why}; {problem.fix}")
 
 
 async def _announce_one(say: Console, settings: Settings, urls: list[str], app: App) -> None:
