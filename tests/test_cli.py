@@ -329,6 +329,29 @@ def test_chat_with_nobody_there_ends_with_3_and_says_how_to_start_one(capsys: py
     assert "rivermouth serve" in capsys.readouterr().err
 
 
+def test_chat_takes_an_address_without_its_scheme(capsys: pytest.CaptureFixture[str]):
+    sse = b'data: {"type":"content","content":"Hello"}\n\ndata: {"type":"metadata","usage":{}}\n\n'
+    with listening(answers(sse)) as server:
+        code = run(["chat", "--url", f"127.0.0.1:{server.port}/", "Hi"])
+
+    assert (code, capsys.readouterr().out) == (0, "Hello\n")
+
+
+def test_chat_says_of_an_address_with_a_path_that_the_path_is_too_much(capsys: pytest.CaptureFixture[str]):
+    with listening(answers(b"")) as server:
+        code = run(["chat", "--url", f"{server.url}/session", "Hi"])
+
+    told = capsys.readouterr().err
+    assert code == 3
+    assert told.endswith(f"--url is its address alone: try {server.url}\n")
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://", "127.0.0.1:http", "[::1", "http://127.0.0.1:99999"])
+def test_chat_refuses_what_is_no_address(url: str, capsys: pytest.CaptureFixture[str]):
+    assert run(["chat", "--url", url, "Hi"]) == 2
+    assert url in capsys.readouterr().err
+
+
 def test_a_name_that_is_no_text_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]):
     code = run(["token", "create", "--system", "ares", "--kind", "key", "--user", os.fsdecode(b"\xff")])
 

@@ -198,6 +198,7 @@ def test_chat_by_itself_leaves_a_running_servers_data_alone_and_says_so_in_one_l
 
     assert (code, chat.complained.count("\n")) == (2, 1), chat.complained
     assert "another server uses the data directory" in chat.complained
+    assert "--url" in chat.complained
 
 
 def test_chat_uses_the_credentials_that_the_server_keeps(tmp_path: Path, upstream: Listening):

@@ -79,6 +79,10 @@ class Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(FLUSH_SECONDS * 0.9, self._drop)
 
 
+class Held(SettingsError):
+    """Another server holds the data directory."""
+
+
 def heeds_hangup() -> bool:
     """Whether SIGHUP is for this process; `nohup` has it ignored."""
     return signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
@@ -140,7 +144,7 @@ def config(app: App) -> uvicorn.Config:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Make the data directory, for its owner alone, and hold it. Raises: SettingsError where it is held already."""
+    """Make the data directory, for its owner alone, and hold it. Raises: SettingsError; Held where it is held already."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "lock").touch(mode=0o600)
@@ -151,7 +155,7 @@ def hold(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise SettingsError(
+            raise Held(
                 f"another server uses the data directory {folder}; stop it, or choose another with --data-dir"
             ) from error
         yield

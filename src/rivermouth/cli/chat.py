@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -17,7 +18,8 @@ from rivermouth.cli.failures import Unreachable
 from rivermouth.cli.flags import settings_flags, settings_of
 from rivermouth.cli.local import kept
 from rivermouth.framing import Received
-from rivermouth.settings import Settings
+from rivermouth.server import Held
+from rivermouth.settings import Settings, SettingsError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 PATIENCE = 300.0
@@ -75,20 +77,48 @@ def command(
 @contextmanager
 def _server(settings: Settings, url: str | None, *, own: bool) -> Iterator[str]:
     if url is not None:
-        if not _runs(url):
-            raise Unreachable(f"nothing answers at {url}; start a server there with: rivermouth serve")
-        yield url.rstrip("/")
+        base = base_of(url)
+        if not _runs(base):
+            raise Unreachable(_nobody_at(base))
+        yield base
     elif not own and _runs(DEFAULT_URL):
         yield DEFAULT_URL
     else:
-        with in_background(settings) as base:
-            yield base
+        try:
+            with in_background(settings) as base:
+                yield base
+        except Held:
+            raise SettingsError(
+                f"another server uses the data directory {settings.data_dir}; ask that one with --url, or choose another "
+                f"directory with --data-dir"
+            ) from None
 
 
-def _runs(url: str) -> bool:
+def base_of(url: str) -> str:
+    """A server's address as requests begin with it; one without a scheme is of http. Raises: UsageError where it is none."""
+    base = url.rstrip("/") if "://" in url else f"http://{url.rstrip('/')}"
     try:
-        answer = client.ask(f"{url.rstrip('/')}/health", timeout=2.0)
-    except (OSError, HTTPException):
+        parts = urlsplit(base)
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise click.UsageError(f"--url {url!r} is no address of a server, such as {DEFAULT_URL}")
+    return base
+
+
+def _nobody_at(base: str) -> str:
+    parts = urlsplit(base)
+    if parts.path or parts.query or parts.fragment:
+        address = f"{parts.scheme}://{parts.netloc}"
+        return f"no server answers at {base}; --url is its address alone: try {address}"
+    return f"nothing answers at {base}; start a server there with: rivermouth serve"
+
+
+def _runs(base: str) -> bool:
+    try:
+        answer = client.ask(f"{base}/health", timeout=2.0)
+    except (OSError, HTTPException, UnicodeError):  # the last is of a name that is none
         return False
     return answer.status == 200 and answer.body.strip() == b"OK"
 
