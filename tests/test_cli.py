@@ -309,7 +309,8 @@ def test_chat_prints_the_answer_of_a_running_server(capsys: pytest.CaptureFixtur
     ("sse", "status", "code", "words"),
     [
         (b'data: {"type":"content","content":"Hel', 200, 3, "broke off"),
-        (b'data: {"type":"error","error":"the model is gone"}\n\n', 200, 1, "the model is gone"),
+        (b'data: {"type":"error","error":"the model is gone"}\n\n', 200, 3, "the model is gone"),
+        (b'data: {"type":"content","content":"Hel"}\n\ndata: {"type":"error","error":"gone"}\n\n', 200, 1, "gone"),
         (b'{"detail":"AUTH_INVALID_TOKEN"}', 401, 1, "--data-dir"),
     ],
 )
@@ -319,6 +320,42 @@ def test_chat_never_takes_half_an_answer_for_a_whole_one(
     with listening(answers(sse, status)) as server:
         assert run(["chat", "--url", server.url, "Hi"]) == code
     assert words in capsys.readouterr().err
+
+
+def test_chat_says_why_the_model_cannot_be_used_also_where_the_dialect_does_not(capsys: pytest.CaptureFixture[str]):
+    checks = {"rows": {"ok": True, "detail": "SQLite"}, "model": {"ok": False, "code": "x", "detail": "no connection"}}
+
+    def answer(handler: Handler) -> None:
+        if handler.command == "POST":
+            handler.json({"detail": "Failed to send message"}, 502)
+        elif handler.path == "/ready":
+            handler.json({"ready": False, "checks": checks}, 503)
+        else:
+            handler.whole(b"OK", "text/plain")
+
+    with listening(answer) as server:
+        code = run(["chat", "--url", server.url, "Hi"])
+
+    line = capsys.readouterr().err
+    assert code == 3
+    assert "answered 502: model: no connection; `" in line
+    assert "rivermouth doctor" in line
+
+
+def test_chat_says_when_to_ask_an_overloaded_model_again(capsys: pytest.CaptureFixture[str]):
+    def answer(handler: Handler) -> None:
+        if handler.command == "POST":
+            handler.whole(b'{"detail":"Failed to send message"}', "application/json", 503, Retry_After="17")
+        else:
+            handler.whole(b"OK", "text/plain")
+
+    with listening(answer) as server:
+        code = run(["chat", "--url", server.url, "Hi"])
+
+    line = capsys.readouterr().err
+    assert code == 3
+    assert "the model's server is overloaded" in line
+    assert "try again in 17 s" in line
 
 
 def test_chat_with_nobody_there_ends_with_3_and_says_how_to_start_one(capsys: pytest.CaptureFixture[str]):

@@ -17,6 +17,7 @@ import pytest
 
 from rivermouth.cli import client
 from tests.model_server import WORDS, Handler, Listening, listening, model
+from tests.servers import free_port
 
 TEXT = "".join(WORDS)
 PATIENCE = 120.0
@@ -186,6 +187,15 @@ def test_chat_without_a_server_answers_by_itself_and_leaves_nothing_running(tmp_
 
     assert (code, chat.said) == (0, f"{TEXT}\n"), chat.complained
     assert chat.complained == ""
+
+
+def test_chat_without_a_server_says_why_the_model_does_not_answer(tmp_path: Path):
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with started(tmp_path, "chat", "--model-url", nowhere, "Where does it end?") as chat:
+        code = chat.end()
+
+    assert (code, chat.said, chat.complained.count("\n")) == (3, "", 1), chat.complained
+    assert "no connection to the model's server" in chat.complained
 
 
 def test_chat_by_itself_leaves_a_running_servers_data_alone_and_says_so_in_one_line(

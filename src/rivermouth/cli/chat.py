@@ -26,6 +26,29 @@ PATIENCE = 300.0
 """Seconds without a byte after which a server is given up; its heartbeat comes every 15 s."""
 
 
+UNTOLD = "Failed to send message"
+"""All that `wisqu` says of a failure of the model or the server, by its contract."""
+MEANT = {
+    502: "the model's server cannot be reached, or did not do its part",
+    503: "the model's server is overloaded, or this one takes no questions",
+    504: "the model's server said nothing for too long",
+}
+"""What it is by its status, in the words of docs/errors.md."""
+
+
+class Check(msgspec.Struct):
+    """One of the things that a server needs."""
+
+    ok: bool
+    detail: str
+
+
+class Readiness(msgspec.Struct):
+    """What `/ready` answers."""
+
+    checks: dict[str, Check]
+
+
 class Question(NamedTuple):
     """What is asked, and how."""
 
@@ -133,7 +156,7 @@ def _ask(base: str, asked: Question, settings: Settings) -> int:
         raise Unreachable(f"no answer from {base}: {error}") from None
     try:
         if stream.status != 200:
-            raise click.ClickException(_refusal(base, stream, settings))
+            raise _refusal(base, stream, settings)
         return _print(stream)
     except KeyboardInterrupt:
         _stop(base, stream.headers.get("Stream-Id"), headers)
@@ -144,13 +167,26 @@ def _ask(base: str, asked: Question, settings: Settings) -> int:
         stream.close()
 
 
-def _refusal(base: str, stream: client.Stream, settings: Settings) -> str:
-    said = f"{base} answered {stream.status}: {reason_of(stream.rest())}"
-    if stream.status != 401:
-        return said
-    return (
-        f"{said}; name that server's data directory with --data-dir (credentials are looked for in {settings.data_dir})"
-    )
+def _refusal(base: str, stream: client.Stream, settings: Settings) -> click.ClickException:
+    status, reason = stream.status, reason_of(stream.rest())
+    if reason == UNTOLD:
+        reason = _unready(base) or MEANT.get(status, reason)
+    said = f"{base} answered {status}: {reason}"
+    if status == 401:
+        where = f"(credentials are looked for in {settings.data_dir})"
+        return click.ClickException(f"{said}; name that server's data directory with --data-dir {where}")
+    if wait := stream.headers.get("Retry-After"):
+        said = f"{said}; try again in {wait} s"
+    return click.ClickException(said) if status < 500 else Unreachable(f"{said}; `rivermouth doctor` says more")
+
+
+def _unready(base: str) -> str:
+    """What a server says is wrong with it; nothing where all is well, or it does not say."""
+    try:
+        told = msgspec.json.decode(client.ask(f"{base}/ready").body, type=Readiness)
+    except (OSError, HTTPException, msgspec.MsgspecError):
+        return ""
+    return "; ".join(f"{name}: {check.detail}" for name, check in told.checks.items() if not check.ok)
 
 
 def request_of(asked: Question) -> tuple[str, str, dict[str, Any]]:
@@ -182,13 +218,14 @@ def _as_uuid(name: str) -> str:
 
 
 def _print(stream: client.Stream) -> int:
-    ended = False
+    begun = ended = False
     for event in stream.events():
         text, error, last = piece_of(event)
         if error is not None:
             click.echo()
-            raise click.ClickException(error)
+            raise click.ClickException(error) if begun else Unreachable(error)
         click.echo(text, nl=False)
+        begun = begun or bool(text)
         ended = ended or last
     click.echo()
     if not ended:
