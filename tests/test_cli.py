@@ -132,6 +132,10 @@ def test_a_host_that_is_no_address_of_this_machine_is_said_to_be_none(host: str,
     assert "stop" not in line
 
 
+def make_a_credential() -> None:
+    assert run(["token", "create", "--system", "ares", "--kind", "key", "--user", "ann"]) == 0
+
+
 def test_a_new_credential_is_all_that_stdout_gets(capsys: pytest.CaptureFixture[str]):
     code = run(["token", "create", "--system", "ares", "--kind", "key", "--user", "ann"])
 
@@ -166,7 +170,23 @@ def test_a_credential_that_was_made_to_outlive_the_calendar_is_listed(capsys: py
     assert "9999-12-31 23:59Z  valid" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["revoke", "kb_"]], ids=" ".join)
+@pytest.mark.parametrize("there", [True, False], ids=["an empty folder", "no folder"])
+def test_looking_for_credentials_where_there_are_none_makes_nothing(
+    arguments: list[str], there: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    if there:
+        (tmp_path / "typo").mkdir()
+    code = run(["token", *arguments, "--data-dir", "typo"])
+
+    told = capsys.readouterr()
+    assert (code, told.out) == (2, "")
+    assert all(word in told.err for word in ("no data directory", "typo", "--data-dir"))
+    assert list(tmp_path.rglob("*")) == ([tmp_path / "typo"] if there else [])
+
+
 def test_revoking_what_is_not_there_fails_with_1(capsys: pytest.CaptureFixture[str]):
+    make_a_credential()
     assert run(["token", "revoke", "nothing"]) == 1
     assert "nothing" in capsys.readouterr().err
 
@@ -456,7 +476,7 @@ def test_doctor_and_token_say_of_a_damaged_database_how_to_mend_it_and_what_movi
 
 
 def test_doctor_says_of_a_locked_database_that_nothing_is_lost(monkeypatch: pytest.MonkeyPatch):
-    run(["token", "list"])
+    make_a_credential()
     monkeypatch.setattr(SqliteRows.__init__, "__defaults__", (0.01,))
     with closing(sqlite3.connect("rivermouth-data/rows.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -468,7 +488,7 @@ def test_doctor_says_of_a_locked_database_that_nothing_is_lost(monkeypatch: pyte
 
 
 def test_doctor_says_of_a_newer_database_to_update():
-    run(["token", "list"])
+    make_a_credential()
     with closing(sqlite3.connect("rivermouth-data/rows.db", isolation_level=None)) as file:
         file.execute("UPDATE alembic_version SET version_num = '0999'")
     told = doctor()[1]["✗ database and secret"]
@@ -489,7 +509,7 @@ def test_doctor_finds_a_disk_with_hardly_any_space_and_never_says_to_move_the_da
 
 def test_doctor_and_token_say_where_no_data_directory_can_be_made(capsys: pytest.CaptureFixture[str]):
     told = doctor("--data-dir", "/proc/x")[1]["✗ data directory"]
-    code = run(["token", "list", "--data-dir", "/proc/x"])
+    code = run(["token", "create", "--system", "ares", "--kind", "key", "--user", "ann", "--data-dir", "/proc/x"])
 
     assert "/proc/x cannot be written to" in told
     assert code == 2

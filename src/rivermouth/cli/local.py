@@ -24,29 +24,48 @@ LEAST_LEFT = 86_400.0
 
 
 @asynccontextmanager
-async def accounts(settings: Settings) -> AsyncIterator[Auth]:
+async def accounts(settings: Settings, *, make: bool = True) -> AsyncIterator[Auth]:
     """The accounts alone, of what `opened` opens."""
-    async with opened(settings) as (_, auth):
+    async with opened(settings, make=make) as (_, auth):
         yield auth
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[tuple[Rows, Auth]]:
+async def opened(settings: Settings, *, make: bool = True) -> AsyncIterator[tuple[Rows, Auth]]:
     """The rows, and the accounts in them, of the database that the settings name; a server may run beside it. The data
     directory is made where it is not there.
 
+    make: False for whoever only looks for what was made before; then a directory without a database is refused.
     Raises: SettingsError, BadRequest, Unavailable where it cannot be used.
     """
-    folder, clock = settings.data_dir, SystemClock()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unusable(folder, error) from error
+    clock = SystemClock()
+    if make:
+        _make(settings.data_dir)
+    elif settings.database_url is None:
+        _check_there(settings)
     rows = await open_rows(settings, clock)
     try:
         yield rows, Auth(rows, clock, settings.auth, await _secret(settings, rows))
     finally:
         await rows.close()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _check_there(settings: Settings) -> None:
+    folder, file = settings.data_dir, settings.rows_file
+    try:
+        file.stat()
+    except FileNotFoundError:
+        why = f"{folder} has no {file.name}" if folder.exists() else f"there is no {folder}"
+        raise SettingsError(f"no data directory of a server: {why}; name it with --data-dir") from None
+    except OSError as error:
+        raise _unusable(folder, error) from error
 
 
 async def _secret(settings: Settings, rows: Rows) -> str:

@@ -102,7 +102,7 @@ def show(config: Path | None, **values: Any) -> None:
 
 
 async def _list(settings: Settings) -> list[Holder]:
-    async with accounts(settings) as auth:
+    async with accounts(settings, make=False) as auth:
         return await auth.list()
 
 
@@ -140,5 +140,5 @@ def revoke(which: str, config: Path | None, **values: Any) -> None:
 
 
 async def _revoke(settings: Settings, which: str) -> Credential:
-    async with accounts(settings) as auth:
+    async with accounts(settings, make=False) as auth:
         return await auth.revoke(which)
