@@ -69,6 +69,11 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def stop_reading(self) -> None:
+        """Close this side of its stdout."""
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
     def end(self) -> int:
         """Its exit code; what it said until then is in `said` and `complained`."""
         try:
@@ -222,8 +227,10 @@ def test_chat_uses_the_credentials_that_the_server_keeps(tmp_path: Path, upstrea
     assert (code, chat.said) == (0, f"{TEXT}\n"), chat.complained
 
 
-def test_ctrl_c_in_chat_stops_the_run_on_the_server(tmp_path: Path):
-    released = threading.Event()
+@contextmanager
+def telling_slowly(more: threading.Event) -> Iterator[Listening]:
+    """A server that says two words, waits for `more` and says another, and then nothing until it is told to stop."""
+    stopped = threading.Event()
 
     def slow(handler: Handler) -> None:
         if handler.command == "POST":
@@ -233,16 +240,49 @@ def test_ctrl_c_in_chat_stops_the_run_on_the_server(tmp_path: Path):
             handler.send_header("Connection", "close")
             handler.end_headers()
             handler.wfile.write(b'data: {"type":"content","content":"Once upon"}\n\n')
-            released.wait(PATIENCE)
+            more.wait(PATIENCE)
+            handler.wfile.write(b'data: {"type":"content","content":" a"}\n\n')
+            stopped.wait(PATIENCE)
         elif handler.command == "DELETE":
             handler.json({"stream_id": "r1", "state": "stopped", "already": False})
-            released.set()
+            more.set()
+            stopped.set()
         else:
             handler.whole(b"OK", "text/plain")
 
-    with listening(slow) as server, started(tmp_path, "chat", "--url", server.url, "Tell me") as chat:
+    with listening(slow) as server:
+        yield server
+
+
+def test_ctrl_c_in_chat_stops_the_run_on_the_server(tmp_path: Path):
+    with (
+        telling_slowly(threading.Event()) as server,
+        started(tmp_path, "chat", "--url", server.url, "Tell me") as chat,
+    ):
         chat.until("Once upon")
         chat.signal(signal.SIGINT)
         code = chat.end()
 
     assert (code, "DELETE /streams/r1" in server.seen) == (130, True), chat.complained
+
+
+def test_chat_whose_output_nobody_reads_any_more_stops_the_run_and_ends_without_a_word(tmp_path: Path):
+    more = threading.Event()
+    with telling_slowly(more) as server, started(tmp_path, "chat", "--url", server.url, "Tell me") as chat:
+        chat.until("Once upon")
+        chat.stop_reading()
+        more.set()
+        code = chat.end()
+
+    assert (code, chat.complained) == (141, "")
+    assert "DELETE /streams/r1" in server.seen
+
+
+def test_ctrl_c_while_the_program_is_read_ends_it_without_a_word(tmp_path: Path):
+    (tmp_path / "click.py").write_text("import threading\nprint('reading', flush=True)\nthreading.Event().wait()\n")
+    with started(tmp_path, "doctor") as process:
+        process.until("reading")
+        process.signal(signal.SIGINT)
+        code = process.end()
+
+    assert (code, process.complained) == (130, "")

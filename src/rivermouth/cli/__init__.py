@@ -1,10 +1,12 @@
 """The command `rivermouth`.
 
 Exit codes: 0 all is well · 1 it failed · 2 a flag or a setting does not fit · 3 nothing can be reached or served ·
-130 interrupted.
+130 interrupted · 141 nobody reads what it says.
 """
 
+import os
 import sys
+from typing import Any
 
 import click
 
@@ -18,10 +20,24 @@ Exit codes:
   1    it failed
   2    a flag or a setting does not fit
   3    the server, the model or the database cannot be used, or the address cannot be listened on
-  130  interrupted"""
+  130  interrupted
+  141  nobody reads what it says any more, as behind `| head`"""
 
 
-@click.group(epilog=EXIT_CODES)
+class Group(click.Group):
+    """Commands that end without a word where nobody reads what they say, as what SIGPIPE ends does."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """What the command returns. A broken pipe is of our own output: commands tell of any other themselves."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # What is still to be written is written at the end of the process, where Python would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+
+
+@click.group(cls=Group, epilog=EXIT_CODES)
 @click.version_option(rivermouth.__version__, prog_name="rivermouth")
 def cli() -> None:
     """One model stream, every chat client.

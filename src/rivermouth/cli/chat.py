@@ -159,8 +159,12 @@ def _ask(base: str, asked: Question, settings: Settings) -> int:
             raise _refusal(base, stream, settings)
         return _print(stream)
     except KeyboardInterrupt:
+        click.echo("\nstopped", err=True)
         _stop(base, stream.headers.get("Stream-Id"), headers)
         return 130
+    except BrokenPipeError:  # of our own output, as nothing is sent to the server meanwhile
+        _stop(base, stream.headers.get("Stream-Id"), headers)
+        raise
     except (OSError, HTTPException) as error:
         raise Unreachable(f"the stream broke off: {error}") from None
     finally:
@@ -259,7 +263,6 @@ def _words(reason: Any) -> str:
 
 
 def _stop(base: str, run: str | None, headers: dict[str, str]) -> None:
-    click.echo("\nstopped", err=True)
     if run is None:
         return
     try:
