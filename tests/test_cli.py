@@ -250,6 +250,27 @@ def test_a_model_server_nearby_is_found_and_said_how_to_use():
     assert f"--model-url {server.url} --model tiny" in found[0].line()
 
 
+@pytest.mark.parametrize(
+    ("path", "beside", "called"),
+    [
+        ("on", True, "rivermouth"),
+        ("off", True, "'{}/an env/rivermouth'"),
+        ("off", False, "'{}/an env/python' -m rivermouth"),
+    ],
+)
+def test_a_line_to_paste_names_the_program_as_the_shell_finds_it(
+    path: str, beside: bool, called: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for folder in ("on", "off", "an env"):
+        (tmp_path / folder).mkdir()
+    for file in (tmp_path / "on/rivermouth", *([tmp_path / "an env/rivermouth"] if beside else [])):
+        file.touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / path))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "an env/python"))
+
+    assert f": {called.format(tmp_path)} serve" in nearby.Found("Ollama", "http://127.0.0.1:11434", ()).line()
+
+
 def test_something_else_on_a_known_port_is_no_model_server():
     def page(handler: Handler) -> None:
         handler.whole(b"<html>", "text/html")

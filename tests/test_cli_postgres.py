@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from rivermouth.cli import run
+from rivermouth.cli.program import called
 from rivermouth.stores import postgres_causes, revisions
 from tests.model_server import listening, model
 from tests.servers import Postgres, free_port
@@ -90,7 +91,7 @@ def test_doctor_says_what_the_next_start_would_change_and_then_that_all_is_well(
     after = doctor(capsys)
 
     assert before[0] == after[0] == 0
-    assert f"schema empty → {revisions.newest()} at the next start, or by `rivermouth migrate`" in before[1]
+    assert f"schema empty → {revisions.newest()} at the next start, or by `{called()} migrate`" in before[1]
     assert re.search(
         rf"PostgreSQL 15\.\d+ at 127.0.0.1:\d+/postgres, schema {revisions.newest()}, 0 credentials; "
         "the signing secret is kept in the database",

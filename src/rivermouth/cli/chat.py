@@ -17,6 +17,7 @@ from rivermouth.cli.background import in_background
 from rivermouth.cli.failures import Unreachable
 from rivermouth.cli.flags import settings_flags, settings_of
 from rivermouth.cli.local import kept
+from rivermouth.cli.program import called
 from rivermouth.framing import Received
 from rivermouth.server import Held
 from rivermouth.settings import Settings, SettingsError
@@ -135,7 +136,7 @@ def _nobody_at(base: str) -> str:
     if parts.path or parts.query or parts.fragment:
         address = f"{parts.scheme}://{parts.netloc}"
         return f"no server answers at {base}; --url is its address alone: try {address}"
-    return f"nothing answers at {base}; start a server there with: rivermouth serve"
+    return f"nothing answers at {base}; start a server there with: {called()} serve"
 
 
 def _runs(base: str) -> bool:
@@ -181,7 +182,7 @@ def _refusal(base: str, stream: client.Stream, settings: Settings) -> click.Clic
         return click.ClickException(f"{said}; name that server's data directory with --data-dir {where}")
     if wait := stream.headers.get("Retry-After"):
         said = f"{said}; try again in {wait} s"
-    return click.ClickException(said) if status < 500 else Unreachable(f"{said}; `rivermouth doctor` says more")
+    return click.ClickException(said) if status < 500 else Unreachable(f"{said}; `{called()} doctor` says more")
 
 
 def _unready(base: str) -> str:

@@ -19,6 +19,7 @@ from rivermouth.cli.local import accounts
 from rivermouth.cli.migrate import way_line
 from rivermouth.cli.model import model_line, provider_name
 from rivermouth.cli.ports import Problem, problems
+from rivermouth.cli.program import called
 from rivermouth.cli.redis_doctor import redis_findings
 from rivermouth.cli.speech import speech_finding
 from rivermouth.cli.tools import tool_findings
@@ -175,7 +176,7 @@ async def _shared(settings: Settings) -> str:
     """Looks first: what a newer version has to change is for its start, not for who asks how things are."""
     name, way = await look(settings)
     if way.steps:
-        return f"{name}, schema {way_line(way)} at the next start, or by `rivermouth migrate`"
+        return f"{name}, schema {way_line(way)} at the next start, or by `{called()} migrate`"
     return f"{name}, schema {way.present}, {await _counted(settings, 'in the database')}"
 
 

@@ -4,6 +4,7 @@ from http.client import HTTPException
 from typing import NamedTuple
 
 from rivermouth.cli import client
+from rivermouth.cli.program import called
 from rivermouth.settings import Settings
 
 KNOWN = {"Ollama": 11434, "LM Studio": 1234, "llama.cpp": 8080}
@@ -21,7 +22,7 @@ class Found(NamedTuple):
         model = self.models[0] if self.models else "MODEL"
         return (
             f"{self.name} is listening on {self.url.removeprefix('http://')}. To answer with it: "
-            f"rivermouth serve --model-url {self.url} --model {model}"
+            f"{called()} serve --model-url {self.url} --model {model}"
         )
 
 

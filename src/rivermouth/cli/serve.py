@@ -21,6 +21,7 @@ from rivermouth.cli.flags import settings_flags, settings_of
 from rivermouth.cli.local import KINDS, accounts, credentials, kept_file
 from rivermouth.cli.model import check_provider, fetch, first_token, provider_name
 from rivermouth.cli.ports import problems
+from rivermouth.cli.program import called
 from rivermouth.cli.settling import settle
 from rivermouth.cli.workers import supervise
 from rivermouth.clock import SystemClock
@@ -129,7 +130,7 @@ async def _model(say: Console, settings: Settings, provider: Provider) -> None:
                 await first_token(provider, settings)
             line = await provider.check()
     except RivermouthError as error:
-        say.print(f"The model does not answer yet: {error.message}. The server is up; `rivermouth doctor` says more.")
+        say.print(f"The model does not answer yet: {error.message}. The server is up; `{called()} doctor` says more.")
     else:
         say.print(f"Answering with {line}.")
     for found in nearby.look(settings):
