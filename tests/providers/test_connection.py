@@ -120,3 +120,59 @@ def test_whole_chunks_are_heard_without_the_parser() -> None:
         return heard.pieces
 
     assert asyncio.run(story()) == [b"first", b"second", b"third"]
+
+
+WHOLE = HEAD + chunk(b"whole") + b"0\r\n\r\n"
+
+
+def test_a_stop_just_behind_the_end_leaves_alone_whoever_has_the_connection_by_then() -> None:
+    async def story() -> list[bytes]:
+        kept: list[Connection] = []
+        connection = Connection(asyncio.get_running_loop(), (False, "model", 80), kept.append, lambda _: None)
+        connection.connection_made(Nowhere())
+        first = asyncio.create_task(connection.exchange(b"", Heard(), Timeouts(5, 5, 5)))
+        await asyncio.sleep(0)
+        heard = Heard()
+        second = asyncio.create_task(kept_exchange(kept, heard))
+        connection.data_received(WHOLE)
+        first.cancel()  # its answer is complete, but it has not been woken yet; the other begins before it is
+        await asyncio.wait([first])
+        connection.data_received(WHOLE)
+        await second
+        assert first.cancelled()
+        return heard.pieces
+
+    async def kept_exchange(kept: list[Connection], heard: Heard) -> None:
+        await kept.pop().exchange(b"", heard, Timeouts(5, 5, 5))
+
+    assert asyncio.run(story()) == [b"whole"]
+
+
+@pytest.mark.parametrize(
+    ("came", "closed"),
+    [
+        pytest.param(b"", True, id="before the end"),
+        pytest.param(WHOLE, False, id="behind the end"),
+        pytest.param(b"no HTTP", True, id="behind a fault"),
+    ],
+)
+def test_a_stop_closes_the_connection_unless_the_answer_is_complete(came: bytes, closed: bool) -> None:
+    aborts: list[None] = []
+
+    class Watched(Nowhere):
+        def abort(self) -> None:
+            aborts.append(None)
+
+    async def story() -> bool:
+        connection = Connection(asyncio.get_running_loop(), (False, "model", 80), lambda _: None, lambda _: None)
+        connection.connection_made(Watched())
+        exchange = asyncio.create_task(connection.exchange(b"", Heard(), Timeouts(5, 5, 5)))
+        await asyncio.sleep(0)
+        if came:
+            connection.data_received(came)
+        exchange.cancel()
+        await asyncio.wait([exchange])
+        return exchange.cancelled()
+
+    assert asyncio.run(story())
+    assert bool(aborts) == closed

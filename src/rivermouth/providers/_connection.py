@@ -41,6 +41,7 @@ class Connection(asyncio.Protocol):
         "origin",
     )  # fmt: skip
     _listener: Listener
+    _waiter: asyncio.Future[None]
     _body: Callable[[bytes], bool | None]
 
     def __init__(
@@ -71,7 +72,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             raise StaleConnection("the model's server closed the connection")
         self._listener, self._timeouts = listener, timeouts
-        self._waiter: asyncio.Future[None] = self._loop.create_future()
+        waiter = self._waiter = self._loop.create_future()
         self._reused, self._used = self._used, True
         self._answered = self._complete = self._until_close = self._excess = self._reusable = False
         self._headers: dict[str, str] = {}
@@ -83,12 +84,14 @@ class Connection(asyncio.Protocol):
         self._arm(self._limit)
         self._transport.write(request)
         try:
-            await self._waiter
+            await waiter
         except asyncio.CancelledError:
-            self._deafen()
-            self.abort()
-            if not self._waiter.cancelled():
-                self._waiter.exception()  # looked at, so that asyncio does not call it lost
+            if waiter.done() and not waiter.cancelled():
+                # The end was there before the cancellation, so the connection may already be another exchange's.
+                waiter.exception()  # looked at, so that asyncio does not call it lost
+            else:
+                self._deafen()
+                self.abort()
             raise
 
     def abort(self) -> None:
