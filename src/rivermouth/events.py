@@ -88,10 +88,14 @@ class SourcesFound(msgspec.Struct, frozen=True, array_like=True, tag="sources"):
 
 
 class PartStarted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="part"):
-    """A stretch of text or of reasoning begins; the `Delta`s that follow belong to it."""
+    """A stretch of text or of reasoning begins; the `Delta`s that follow belong to it.
+
+    model: the one that says it, where that is known by now: what a log that breaks off here is charged by.
+    """
 
     at: float
     kind: Kind
+    model: str = ""
 
 
 class Delta(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="d"):

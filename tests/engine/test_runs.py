@@ -137,6 +137,41 @@ def test_a_bug_in_a_provider_is_logged_and_told_as_our_own_fault(
     assert "run_broke" in [line["event"] for line in logged]
 
 
+class Named(ScriptedProvider):
+    """A provider that says who it is, and then half an answer."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        super().__init__()
+        self._error = error
+
+    async def stream(self, request: ModelRequest, sink: Sink) -> Finish:
+        sink.named("listed")
+        sink.named("own-name")
+        sink.text("half")
+        if self._error is not None:
+            raise self._error
+        await asyncio.Event().wait()
+        return Finish("stop")
+
+
+@pytest.mark.parametrize("way", ["stopped", "failed", "interrupted"])
+def test_the_model_that_was_cut_off_is_named_and_charged_as_the_one_that_answered(tmp_path: Path, way: str) -> None:
+    async def story() -> None:
+        async with playing(tmp_path, Named(ProviderUnreachable("gone") if way == "failed" else None)) as world:
+            run = await world.begin()
+            await until(lambda: run.log.committed > 2)
+            if way == "stopped":
+                await world.runs.stop(run.id)
+            elif way == "interrupted":
+                await world.runs.drain(0)
+            reply = await ended(run)
+
+            assert reply.usage is not None
+            assert (reply.outcome, reply.usage.model) == (way, "own-name")
+
+    within(story())
+
+
 class Chatty(ScriptedProvider):
     """A provider that does not know when to be quiet."""
 
@@ -435,13 +470,15 @@ def test_recovered_runs_are_counted_as_what_began_and_ended(tmp_path: Path) -> N
 def test_what_a_crash_cut_off_is_charged_by_what_was_asked_and_what_had_come(tmp_path: Path) -> None:
     async def story() -> None:
         async with playing(tmp_path, [*HELLO, Hold()]) as world:
-            run = await world.begin("Where does the river end?", model="tiny")
+            run = await world.begin("Where does the river end?")
             await until(lambda: run.log.committed > 3)
             left = RunLog(world.log.commits, run.id, list(run.log.events), live=True)
             await world.runs.recover([left])
             usage = fold(left.events).usage
 
+            assert run.log.started.model == ""
             assert usage is not None
+            assert usage.model == "scripted"
             assert (usage.origin, usage.completion_tokens) == ("estimated", 3)
             assert usage.prompt_tokens == run.prompt_estimate > 0
 

@@ -35,6 +35,17 @@ def read(*pieces: bytes) -> tuple[list[tuple[object, ...]], Finish]:
     return heard.calls, deltas.finish()
 
 
+def test_the_models_name_is_told_once_and_before_anything_that_it_says() -> None:
+    heard = Heard()
+    deltas = Deltas(heard)
+    named: list[tuple[str, str]] = []
+    heard.named = lambda model: named.append((model, heard.joined()))  # type: ignore[method-assign]
+    for content in "ab":
+        deltas.feed(event(model="m\ud800", choices=[{"delta": {"content": content}}]))
+
+    assert named == [("m\ufffd", "")]
+
+
 EVERYTHING = (
     b": a comment\r\n\r\nevent: message\ndata:" + choice(role="assistant", content=None)[6:]
     + choice(reasoning_content="Hm\u00e9 ")

@@ -68,6 +68,9 @@ class _Ear:
     def answered(self) -> None:
         pass
 
+    def named(self, model: str) -> None:
+        pass
+
     def text(self, delta: str) -> None:
         self.heard.set()
 

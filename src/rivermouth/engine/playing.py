@@ -68,7 +68,8 @@ class Player:
         if outcome != "failed":
             problem = problem_of(Interrupted(INTERRUPTED)) if outcome == "interrupted" else None
         reason = finish.reason if outcome == "completed" else "stopped"
-        turn.close(reason, estimated_prompt=run.prompt_estimate, model=finish.model or log.started.model)
+        model = finish.model or turn.model or log.started.model
+        turn.close(reason, estimated_prompt=run.prompt_estimate, model=model)
         await self.end(log, outcome, problem)
 
     async def _call(self, run: Run, asking: Coroutine[Any, Any, Finish]) -> Finish:

@@ -60,7 +60,7 @@ class Turn:
 
     __slots__ = (
         "_all_reported", "_answering_since", "_append", "_ask_began", "_before", "_calls", "_idle", "_log", "_now",
-        "_on_answer", "_on_call", "_open_call", "_part", "_reported", "_step", "_steps", "asks", "first_token_at",
+        "_on_answer", "_on_call", "_open_call", "_part", "_reported", "_step", "_steps", "asks", "first_token_at", "model",
     )  # fmt: skip
 
     def __init__(
@@ -87,11 +87,17 @@ class Turn:
         self.asks = 0
         """Asks of the model that are over, of those that have called tools."""
         self.first_token_at: float | None = None
+        self.model = ""
+        """The one that answers, as far as it has been named."""
 
     def answered(self) -> None:
         """The model has accepted the call."""
         self._idle = False
         self._on_answer()
+
+    def named(self, model: str) -> None:
+        """Which model answers."""
+        self.model = model
 
     def text(self, delta: str) -> None:
         """A piece of the answer."""
@@ -223,7 +229,7 @@ class Turn:
         if kind == "text" and self._steps and self._answering_since is None:
             self._append(StepStarted(at, "answering"))
             self._answering_since = at
-        self._append(PartStarted(at, kind))
+        self._append(PartStarted(at, kind, self.model))
         self._part = kind
 
     def _close_part(self, at: float) -> None:
@@ -263,12 +269,15 @@ def text_of(events: Iterable[Event]) -> str:
 
 
 def closing(events: Sequence[Event], at: float, *, estimated_prompt: int = 0, model: str = "") -> list[Event]:
-    """What a log that broke off needs before its `RunEnded`: its open part or tool call closed, its usage estimated."""
+    """What a log that broke off needs before its `RunEnded`: its open part or tool call closed, its usage estimated.
+
+    model: which one was to answer, where the log does not say which one did.
+    """
     part, tool, counted, deltas, steps = False, None, False, 0, dict[str, float]()
     for event in events:
         match event:
-            case PartStarted():
-                part = True
+            case PartStarted(model=named):
+                part, model = True, named or model
             case PartEnded():
                 part = False
             case Delta():

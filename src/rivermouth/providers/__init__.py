@@ -46,6 +46,9 @@ class Sink(Protocol):
     def answered(self) -> None:
         """The provider has accepted the call (its status is good); nothing of the answer is there yet. May come twice."""
 
+    def named(self, model: str) -> None:
+        """Which model answers: as soon as that is known, and again where it is known better; the last name counts."""
+
     def text(self, delta: str) -> None:
         """A piece of the answer; '' is ignored."""
 

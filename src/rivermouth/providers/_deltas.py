@@ -142,6 +142,9 @@ class Deltas:
 
     def _hear(self, chunk: Chunk, payload: bytes, *, exact: bool) -> None:
         """exact: as msgspec read it, so there is no half of a character in it."""
+        if not self._model and type(chunk) is FirstChunk and chunk.model:
+            self._model = _mend(chunk.model)
+            self._sink.named(self._model)
         if chunk.choices and chunk.error is None:
             choice = chunk.choices[0]
             if choice.finish_reason is not None:
@@ -152,8 +155,6 @@ class Deltas:
             _look_for_error(payload, chunk)
         if chunk.usage is not None:
             self._count(chunk.usage)
-        if not self._model and type(chunk) is FirstChunk:
-            self._model = chunk.model
 
     def _add(self, delta: Delta, *, exact: bool) -> None:
         plain = exact and not self._halves

@@ -122,6 +122,7 @@ class OpenAI:
         model = request.model or self._name or await self._first_model()
         names = _tools.Names(request)
         answer = Answer(sink, names.own)
+        sink.named(model)
         try:
             return await self._ask(request, model, answer, names)
         except (ProviderUnreachable, ProviderBroken, ProviderOverloaded) as fault:

@@ -162,6 +162,7 @@ class ScriptedProvider:
         self.requests.append(request)
         script = self._script(request) if callable(self._script) else round_of(self._script, request.messages)
         self.active += 1
+        sink.named(self._name)
         try:
             return Finish(await self._play(script, sink), self._name)
         except asyncio.CancelledError:

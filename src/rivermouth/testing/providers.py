@@ -24,15 +24,23 @@ WITH_A_RESULT = replace(
 
 
 class Heard:
-    """A sink that remembers: `calls` in their order, and the pieces of each kind. `first`: set at the first piece."""
+    """A sink that remembers: `calls` in their order, and the pieces of each kind. `first`: set at the first piece.
+
+    model: the name that was told last.
+    """
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
         self.first = asyncio.Event()
+        self.model = ""
 
     def answered(self) -> None:
         """Remembered."""
         self.calls.append(("answered",))
+
+    def named(self, model: str) -> None:
+        """Remembered, but no call: who answers is not part of the answer."""
+        self.model = model
 
     def text(self, delta: str) -> None:
         """Remembered."""
