@@ -16,6 +16,7 @@ from rivermouth.clock import Clock
 from rivermouth.errors import ProviderBroken, ProviderUnreachable, RivermouthError
 from rivermouth.messages import Message
 from rivermouth.providers import Finish, ModelRequest, Sink, ToolsRefused, _process
+from rivermouth.providers._control import as_text, control_tokens
 from rivermouth.providers._listener import Timeouts
 from rivermouth.providers._model import fetch_model, model_file
 from rivermouth.providers._process import Loaded, Progress, parameters_of, start
@@ -51,11 +52,12 @@ async def open(
 
 
 class Running(msgspec.Struct, frozen=True):
-    """A process that is up, and the way to talk to it."""
+    """A process that is up, and the way to talk to it. control: what must not stand in any message as it is."""
 
     process: _process.Running
     talk: OpenAI
     name: str
+    control: tuple[str, ...]
 
 
 class Embedded:
@@ -117,7 +119,8 @@ class Embedded:
         """The exact number: the model's own template and tokenizer are asked."""
         running = await self._ready()
         root = running.process.address
-        prompt = (await running.talk.post(f"{root}/apply-template", {"messages": messages}))["prompt"]
+        said = as_text(messages, running.control)
+        prompt = (await running.talk.post(f"{root}/apply-template", {"messages": said}))["prompt"]
         question = {"content": prompt, "add_special": True, "parse_special": True}
         return len((await running.talk.post(f"{root}/tokenize", question))["tokens"])
 
@@ -146,7 +149,12 @@ class Embedded:
     async def _ask(self, request: ModelRequest, sink: Sink) -> Finish:
         running = await self._ready()
         most = self._settings.embedded.max_tokens  # a small model may never stop by itself: 129 s for one answer
-        asked = msgspec.structs.replace(request, model=running.name, max_tokens=min(request.max_tokens or most, most))
+        asked = msgspec.structs.replace(
+            request,
+            messages=as_text(request.messages, running.control),
+            model=running.name,
+            max_tokens=min(request.max_tokens or most, most),
+        )
         try:
             return await running.talk.stream(asked, sink)
         except (ProviderBroken, ProviderUnreachable):
@@ -171,7 +179,12 @@ class Embedded:
             logger.warning("model_process_died", pid=before.result().process.pid)
             await _end(before.result())
         loaded = await self._load()
-        return Running(loaded.process, self._talk_to(loaded), loaded.name)
+        try:
+            control = await asyncio.to_thread(control_tokens, model_file(self._settings))
+        except BaseException:
+            await loaded.process.end()
+            raise
+        return Running(loaded.process, self._talk_to(loaded), loaded.name, control)
 
     async def _own(self) -> Loaded:
         file, key = model_file(self._settings), self._clock.new_run_id()
