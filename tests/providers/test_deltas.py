@@ -1,6 +1,7 @@
 """Bytes of an answer in, sink calls out: the same calls for any split."""
 
 import json
+from collections.abc import MutableMapping
 from itertools import pairwise
 from typing import Any
 
@@ -203,6 +204,99 @@ def test_usage_without_numbers_is_no_usage() -> None:
     calls, _ = read(event(choices=[], usage={"prompt_tokens": None}) + delta("x") + END)
 
     assert calls == [("text", "x")]
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 1.0, "completion_tokens": 2.0},
+        {"prompt_tokens": True, "completion_tokens": 2},
+        {"prompt_tokens": "1", "completion_tokens": 2},
+        [1, 2],
+        "3",
+        7,
+        True,
+    ],
+)
+def test_usage_that_makes_no_sense_is_left_out_and_noted_once(
+    usage: Any, logged: list[MutableMapping[str, Any]]
+) -> None:
+    odd = event(choices=[{"delta": {"content": "x"}, "finish_reason": None}], usage=usage)
+    calls, finish = read(odd, odd, event(choices=[], usage=usage), END)
+
+    assert (calls, finish.reason) == ([("text", "x"), ("text", "x")], "stop")
+    assert [line["event"] for line in logged] == ["provider_usage_unusable"]
+
+
+def numbered(*choices: tuple[int | None, str, str | None]) -> bytes:
+    """A chunk with choices: index, text, finish reason."""
+    told = [
+        {"delta": {"content": text}, "finish_reason": finish} | ({} if index is None else {"index": index})
+        for index, text, finish in choices
+    ]
+    return event(model="m", choices=told)
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        pytest.param([numbered((0, "A", None)), numbered((1, "W", None)), numbered((0, "B", None))], id="by turns"),
+        pytest.param([numbered((1, "W", None), (0, "A", None)), numbered((0, "B", None))], id="in one chunk"),
+        pytest.param(
+            [numbered((0, "A", None), (1, "W", "stop")), numbered((0, "B", None), (1, "W", None))], id="after"
+        ),
+        pytest.param(
+            [numbered((None, "A", None)), numbered((2, "W", "length")), numbered((None, "B", None))], id="none"
+        ),
+        pytest.param(
+            [numbered((0, "A", None))] + [numbered((1, "W", None))] * 12 + [numbered((0, "B", None))], id="many"
+        ),
+    ],
+)
+def test_only_the_first_of_several_answers_is_heard(chunks: list[bytes]) -> None:
+    for pieces in (chunks, [b"".join(chunks)]):
+        calls, finish = read(*pieces, END)
+
+        assert (calls, finish.reason) == ([("text", "A"), ("text", "B")], "stop")
+
+
+def test_the_end_of_another_answer_is_none_of_this_one() -> None:
+    with pytest.raises(ProviderBroken):
+        read(numbered((0, "A", None)), numbered((1, "", "stop")))
+
+
+def test_an_index_that_is_no_number_is_none() -> None:
+    calls, _ = read(event(choices=[{"index": "0", "delta": {"content": "x"}}]) + END)
+
+    assert calls == [("text", "x")]
+
+
+CHUNKS = [numbered((0, text, None)) for text in "abc"]
+
+
+@pytest.mark.parametrize("line_end", [b"\r", b"\r\n", b"\n"])
+def test_lines_end_with_any_of_the_three_ends_however_their_reads_are_cut(line_end: bytes) -> None:
+    written = (b": hi\n\n" + b"".join(CHUNKS) + END).replace(b"\n", line_end)
+    said = [("text", text) for text in "abc"]
+
+    assert read(written)[0] == said
+    assert read(*(written[at : at + 1] for at in range(len(written))))[0] == said
+    for cut in range(len(written)):
+        assert read(written[:cut], written[cut:])[0] == said
+
+
+ENDS = [first + second for first in (b"\r", b"\r\n", b"\n") for second in (b"\r", b"\r\n", b"\n")]
+ENDS.remove(b"\r\n")  # that is one end, not two
+
+
+@given(st.lists(st.sampled_from(ENDS), min_size=5, max_size=5), st.data())
+def test_line_ends_may_be_mixed(ends: list[bytes], data: st.DataObject) -> None:
+    events = (b"".join(CHUNKS) + END).split(b"\n\n")
+    written = b"".join(event + end for event, end in zip(events, ends, strict=False))
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(written)), max_size=8)))
+    calls, _ = read(*(written[a:b] for a, b in pairwise([0, *cuts, len(written)])))
+
+    assert calls == [("text", text) for text in "abc"]
 
 
 def test_tool_calls_that_end_with_stop_end_with_tool_calls() -> None:

@@ -30,11 +30,12 @@ class Delta(msgspec.Struct, gc=False):
 
 
 class Choice(msgspec.Struct, gc=False):
-    """One answer; `message` where the server does not stream."""
+    """One answer; `message` where the server does not stream. index: which one of several, 0 where it says nothing."""
 
     delta: Delta | None = None
     finish_reason: str | None = None
     message: Delta | None = None
+    index: Any = None
 
 
 class Usage(msgspec.Struct, gc=False):
@@ -45,10 +46,10 @@ class Usage(msgspec.Struct, gc=False):
 
 
 class Chunk(msgspec.Struct, gc=False):
-    """An event. Only what is needed is decoded."""
+    """An event. Only what is needed is decoded. usage: a `Usage`, if it can be one; an answer is worth more than its count."""
 
     choices: list[Choice] | None = None
-    usage: Usage | None = None
+    usage: Any = None
     error: Any = None
 
 

@@ -3,7 +3,7 @@
     body · body · …  →  lines  →  `data:` of one event  →  Chunk  →  sink.text | reasoning | tool_call | usage
 
 The common event is one line, `data: {…}`, then an empty one, in one read. It takes the shortest way through here.
-Source: WHATWG HTML 9.2 for the lines (a bare CR ends none here: no model's server writes one).
+Source: WHATWG HTML 9.2 for the lines, which end with LF, CRLF or a lone CR.
 """
 
 import json
@@ -11,15 +11,31 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import structlog
 
 from rivermouth.errors import ProviderBroken, ProviderFault, ProviderOverloaded
 from rivermouth.events import FinishReason
 from rivermouth.providers import Finish, Sink
-from rivermouth.providers._chunks import Chunk, Delta, FirstChunk, Function, ToolCall, Usage, decode, decode_first
+from rivermouth.providers._chunks import (
+    Choice,
+    Chunk,
+    Delta,
+    FirstChunk,
+    Function,
+    ToolCall,
+    Usage,
+    decode,
+    decode_first,
+)
 from rivermouth.providers._mould import Mould
+
+logger = structlog.get_logger("rivermouth.providers")
 
 MAX_LINE = 1024 * 1024
 """Bytes of one line, or of one event."""
+CR = ord("\r")
+"""Looked for as a number: 30 ns for the bytes of a chunk, 200 as `bytes` (2026-12-01)."""
+NOTHING = Choice()
 OVERLOADED = {"overloaded_error", "overloaded", "rate_limit_error", "rate_limit_exceeded", "server_overloaded"}
 REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -38,8 +54,8 @@ class Deltas:
     """
 
     __slots__ = (
-        "_called_tools", "_done", "_event", "_event_size", "_flowing", "_halves", "_known", "_line", "_model", "_mould",
-        "_own_names", "_reason", "_sink", "_text", "spoke",
+        "_after_cr", "_called_tools", "_done", "_event", "_event_size", "_flowing", "_halves", "_known", "_line", "_model",
+        "_mould", "_odd_usage", "_own_names", "_reason", "_sink", "_text", "spoke",
     )  # fmt: skip
 
     def __init__(self, sink: Sink, own_names: Mapping[str, str] = {}) -> None:
@@ -54,7 +70,7 @@ class Deltas:
         self._model: str | None = None
         self._mould = Mould(_only_text)
         self._known = self._mould.text
-        self._done = self._flowing = False
+        self._done = self._flowing = self._after_cr = self._odd_usage = False
         self.spoke = False
 
     def feed(self, data: bytes) -> bool:
@@ -77,13 +93,17 @@ class Deltas:
     def _take_one(self, data: bytes) -> None:
         """A read that is one whole event, as nearly every one is; in the middle of an answer nearly every one is text alone."""
         text = _only_text(data) if self._flowing else None
-        if text is None:
-            self._dispatch(data[6:-2])
-        else:
+        if text is not None:
             self._mould.learn(data, text)
             self._text(text)
+        elif CR in data:  # it may be more than one line
+            self._take_all(data)
+        else:
+            self._dispatch(data[6:-2])
 
     def _take_all(self, data: bytes) -> None:
+        if self._after_cr or CR in data:
+            data = self._with_line_feeds(data)
         *lines, rest = data.split(b"\n")
         if lines:
             lines[0] = bytes(self._line) + lines[0]
@@ -95,6 +115,12 @@ class Deltas:
         self._line += rest
         if len(self._line) > MAX_LINE:
             raise ProviderBroken(f"the model's server sent a line of more than {MAX_LINE} bytes")
+
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        """The same with an LF for every line end. A CR that ends a read ends its line; an LF behind it is its other half."""
+        rest = data.removeprefix(b"\n") if self._after_cr else data
+        self._after_cr = data.endswith(b"\r") or (self._after_cr and not data)
+        return rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def finish(self) -> Finish:
         """The end of the body. Raises: ProviderFault where the answer is not complete."""
@@ -116,8 +142,6 @@ class Deltas:
         return self.finish()
 
     def _take(self, line: bytes) -> None:
-        if line[-1:] == b"\r":
-            line = line[:-1]
         if not line:
             if self._event:
                 payload, self._event, self._event_size = b"\n".join(self._event), [], 0
@@ -147,6 +171,8 @@ class Deltas:
             self._sink.named(self._model)
         if chunk.choices and chunk.error is None:
             choice = chunk.choices[0]
+            if choice.index:
+                choice = _first(chunk.choices)
             if choice.finish_reason is not None:
                 self._reason = choice.finish_reason
             if (delta := choice.delta or choice.message) is not None:
@@ -169,7 +195,14 @@ class Deltas:
         if delta.tool_calls:
             self._add_tools(delta.tool_calls)
 
-    def _count(self, usage: Usage) -> None:
+    def _count(self, told: Any) -> None:
+        try:
+            usage = msgspec.convert(told, Usage)
+        except msgspec.ValidationError as error:
+            if not self._odd_usage:
+                logger.warning("provider_usage_unusable", why=str(error))
+            self._odd_usage = True
+            return
         if usage.prompt_tokens is not None and usage.completion_tokens is not None:
             self._sink.usage(usage.prompt_tokens, usage.completion_tokens)
 
@@ -200,11 +233,23 @@ def _only_text(data: bytes) -> str | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     choice = chunk.choices[0] if chunk.choices else None
-    if choice is None or choice.delta is None or choice.finish_reason or chunk.usage or chunk.error is not None:
+    if (
+        choice is None
+        or choice.index
+        or choice.delta is None
+        or choice.finish_reason
+        or chunk.usage
+        or chunk.error is not None
+    ):
         return None
     delta = choice.delta
     says_more = delta.tool_calls or delta.reasoning_content or delta.reasoning
     return None if says_more else delta.content or None
+
+
+def _first(choices: list[Choice]) -> Choice:
+    """The one answer that was asked for, of those that a server makes: that of index 0, or without a number."""
+    return next((choice for choice in choices if choice.index == 0 or not isinstance(choice.index, int)), NOTHING)
 
 
 def _arguments(function: Function) -> str:
