@@ -1,5 +1,6 @@
 """How large a request's head may be, how long a request may take, and what a shutdown waits for."""
 
+import contextlib
 import socket
 from pathlib import Path
 
@@ -28,6 +29,15 @@ def connected(server: Running) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=10)
 
 
+def asked(server: Running, request: bytes, bytes_at_a_time: int) -> bytes:
+    """What the server says to these bytes; it may hang up before it has all of them."""
+    with connected(server) as client, contextlib.suppress(ConnectionError):
+        for start in range(0, len(request), bytes_at_a_time):
+            client.sendall(request[start : start + bytes_at_a_time])
+        return said(client)
+    return b""
+
+
 def test_a_head_that_never_ends_is_refused(tmp_path: Path) -> None:
     with running(tmp_path, ScriptedProvider()) as server, connected(server) as client:
         client.sendall(START + b"X: " + b"y" * (MAX_HEAD + 1))
@@ -42,6 +52,25 @@ def test_a_head_of_many_lines_is_refused(tmp_path: Path) -> None:
         answer = said(client)
 
     assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("bytes_at_a_time", [MAX_HEAD * 2, 1000], ids=["at once", "in pieces"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /health HTTP/1.1\r\nConnection: close\r\nX: %s\r\n\r\n",
+        b"GET /health?%s HTTP/1.1\r\nConnection: close\r\n\r\n",
+        b"GET /%s HTTP/1.1\r\nConnection: close\r\n\r\n",
+    ],
+    ids=["header", "query", "path"],
+)
+def test_a_whole_head_may_have_64_kib_and_not_a_byte_more(tmp_path: Path, head: bytes, bytes_at_a_time: int) -> None:
+    most = MAX_HEAD - (len(head) - 2)
+    with running(tmp_path, ScriptedProvider()) as server:
+        answers = [asked(server, head % (b"y" * size), bytes_at_a_time) for size in (most, most + 1)]
+
+    assert answers[0].startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 404 "))
+    assert answers[1].startswith(b"HTTP/1.1 431 ")
 
 
 @pytest.mark.parametrize(

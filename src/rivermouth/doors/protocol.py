@@ -71,8 +71,11 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD and not self.transport.is_closing():
-            self.transport.write(TOO_LARGE)
-            self.transport.close()
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        self.transport.write(TOO_LARGE)
+        self.transport.close()
 
     def _parse(self, data: bytes) -> None:
         while data:
@@ -109,12 +112,27 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The body has its own bound, in the front door."""
+        """The body has its own bound, in the front door. Raises: ValueError for a head past its bound, which the parser turns
+        into a call of `send_400_response`: one read brings up to 256 KiB, so that such a head may be whole all the same."""
+        self._head_bytes = self._size_of_head()
+        if self._head_bytes > MAX_HEAD:
+            raise ValueError
         if self.parser.should_upgrade() and self._get_upgrade() is not None and not self._should_upgrade():
             self._declining = True  # nobody is asked yet, as its body could not come
             return
         self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
+
+    def _size_of_head(self) -> int:
+        start = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n\r\n")
+        return start + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be parsed, or not as it is so large."""
+        if self._head_bytes > MAX_HEAD:
+            self._refuse_head()
+        else:
+            super().send_400_response(msg)
 
     def on_message_complete(self) -> None:
         """The request is whole; the answer may take as long as it takes."""
