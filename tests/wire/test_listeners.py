@@ -99,6 +99,15 @@ def test_streams_and_health_are_on_every_listener(pinned, system):
     assert pinned.http.get(f"{listener(pinned, system)}/health").text == "OK"
 
 
+@SYSTEM
+def test_health_is_under_every_prefix(world, system):
+    there, refused = world.http.get(f"/{system}/health"), world.http.post(f"/{system}/health")
+
+    assert (there.status_code, there.text) == (200, "OK")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+    assert world.http.get(f"/{system}/metrics").status_code == 404
+
+
 def test_an_event_source_on_the_chat_path_is_told_where_to_go(world):
     response = world.http.get("/api/v1/chat/", headers={"Accept": "text/event-stream"})
 

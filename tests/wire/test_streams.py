@@ -53,6 +53,14 @@ def test_a_stream_has_exactly_the_documented_headers(world, way):
     assert list(own) == [OWN_HEADER[system]] if system in OWN_HEADER else not own
 
 
+@SYSTEM
+@pytest.mark.parametrize("asked", ["close", "Close, TE"])
+def test_a_client_that_wants_the_connection_closed_is_told_so_once(world, system, asked):
+    ask = world.ask(WAYS[system], world.model.question("Yes"), connection=asked)
+    with world.streaming(ask) as stream:
+        assert stream.headers.get_list("connection") == ["close"]
+
+
 @pytest.mark.parametrize("way", [name for name, way in WAYS.items() if way.system in OWN_HEADER])
 def test_a_conversation_that_the_client_names_is_told_in_the_header(world, way):
     with world.streaming(world.ask(WAYS[way], world.model.question("Yes"), conversation="default")) as stream:

@@ -41,6 +41,8 @@ logger = structlog.get_logger("rivermouth.front")
 
 Serve = Callable[[Request, Receive, Send], Coroutine[Any, Any, None]]
 SPOKEN_TO = "smarttalk"
+HEALTH = "/health"
+"""Under each prefix, too: a client changes only its base URL. Source: contracts/ares.md, "Siblings"."""
 
 
 class Front:
@@ -104,9 +106,9 @@ class Front:
             await self._page[0].serve(request, send)
         elif self._page is not None and request.path.startswith(ROOT):
             await self._page[1].serve(request, receive, send)
-        elif request.path in self._own_paths:
-            request.seen.kind = request.path
-            await self._pass_on(self._own, request, request.path, receive, send)
+        elif request.path in self._own_paths or path == HEALTH:
+            request.seen.kind = request.path if request.path in self._own_paths else HEALTH
+            await self._pass_on(self._own, request, request.seen.kind, receive, send)
         elif path.startswith("/streams/"):
             await self._streams.serve(request, path, receive, send)
         elif is_for_sockets(path):

@@ -1,6 +1,6 @@
 """What every response that streams a run has: its headers, whoever asked for it, and the watcher that writes its body."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from rivermouth.clock import Clock
 from rivermouth.dialects import Dialect
@@ -35,7 +35,7 @@ class Streaming:
         """The whole response, until the run has ended or the client has gone. Raises: Unavailable, before anything is sent,
         where the run's beginning cannot be committed."""
         await log.begun()
-        headers = stream_headers(view.dialect, log.started, request.scope)
+        headers = stream_headers(view.dialect, log.started, request)
         request.seen.status, request.seen.kind = 200, "stream"
         await send({"type": "http.response.start", "status": 200, "headers": [*headers, *extra]})
         watcher = Watcher(log, view, self._clock, self._watchers.outbox)
@@ -77,10 +77,11 @@ def resource_headers(started: RunStarted) -> dict[str, str]:
     return {"Stream-Id": started.run, "Content-Location": f"/streams/{started.run}"}
 
 
-def stream_headers(dialect: Dialect, started: RunStarted, scope: Mapping[str, object]) -> list[tuple[bytes, bytes]]:
+def stream_headers(dialect: Dialect, started: RunStarted, request: Request) -> list[tuple[bytes, bytes]]:
     """All headers of a stream, those that every dialect shares and the dialect's own."""
     own = {name.lower(): value for name, value in dialect.headers(started).items()}
-    if scope.get("http_version") == "1.1":
-        own.setdefault("connection", "keep-alive")
+    if request.scope.get("http_version") == "1.1":
+        asked = request.headers.get("connection", "").lower()
+        own.setdefault("connection", "close" if "close" in asked else "keep-alive")
     named = {**{name.lower(): value for name, value in resource_headers(started).items()}, **own}
     return STREAM_HEADERS + [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
