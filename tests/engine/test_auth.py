@@ -105,7 +105,7 @@ def test_a_credential_of_another_system_or_kind_is_refused(tmp_path: Path) -> No
         ("Bearer e30.e30.e30", "invalid"),
         ("Bearer e30.W10.e30", "malformed"),
         ("Bearer é.é.é", "malformed"),
-        ("Bearer kb_short", "invalid"),
+        ("Bearer kb_short", "malformed"),
     ],
 )
 def test_a_header_that_lets_nobody_in_says_why(tmp_path: Path, authorization: str | None, expected: str) -> None:

@@ -133,7 +133,6 @@ MALFORMED: dict[str, str] = {
     "SQL": "kb' OR 1=1 --",
 }
 HEADERS: dict[str, str] = {
-    "of nothing": "",
     "Bearer alone": "Bearer",
     "Basic": "Basic YWRhOmFkYQ==",
     "of no scheme": "garbage",
@@ -169,6 +168,14 @@ def test_who_brings_none_is_asked_for_one_or_is_anonymous(world: World, place: P
         assert body == {"error": WORDS["missing"]}
     else:
         assert "INVALID_TOKEN" in response.text or "AUTHENTICATION_FAILED" in response.text
+
+
+@PLACE
+def test_an_empty_header_is_as_good_as_none(world: World, place: Place) -> None:
+    with_none, empty = ask(world, place, None), ask(world, place, "")
+
+    assert empty.status_code == with_none.status_code == (401 if place.required else 200)
+    assert not place.required or empty.content == with_none.content
 
 
 @PLACE
@@ -235,7 +242,8 @@ def test_another_systems_credential_or_one_of_another_kind_is_refused(
     if (system, kind) == (place.system, place.kind):
         assert response.status_code == 200
     else:
-        refused(place, response)
+        # What is no JWT is malformed where a JWT is asked for.
+        refused(place, response, malformed=kind in ("token", "key"))
     assert token not in response.text + log.text
 
 

@@ -61,7 +61,7 @@ class Request:
     @property
     def authorization(self) -> str | None:
         """The Authorization header."""
-        return self.headers.get("authorization")
+        return authorization_in(self.headers)
 
     @property
     def cookie(self) -> str | None:
@@ -75,6 +75,11 @@ class Request:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return decoded if isinstance(decoded, dict) else None
+
+
+def authorization_in(headers: Mapping[str, str]) -> str | None:
+    """The Authorization header; an empty one, as a client without a token sends that fills it in all the same, is none."""
+    return headers.get("authorization", "").strip() or None
 
 
 def cookie_in(header: str) -> str | None:

@@ -146,6 +146,8 @@ def check_possible(system: str, kind: str) -> None:
 
 def refusal(system: str, schemes: Sequence[str], token: str) -> Unauthenticated:
     """The error for a credential that is not one, in ares's own words where it takes a key."""
+    if "jwt" in schemes and len(schemes) == 1:
+        return Unauthenticated("The token is not a JWT", reason="malformed")
     if system != "ares" or "key" not in schemes:
         return Unauthenticated("Invalid token")
     if not token.startswith("ares_"):

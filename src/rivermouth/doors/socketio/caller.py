@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from rivermouth.dialects._json import dump
-from rivermouth.doors.http import Send, cookie_in
+from rivermouth.doors.http import Send, authorization_in, cookie_in
 from rivermouth.doors.socketio.outbox import Outbox
 from rivermouth.doors.socketio.stream import SocketStream
 from rivermouth.engine.auth import Auth, Principal
@@ -28,7 +28,7 @@ class Caller:
         self.socket, self.outbox, self.opened = socket, outbox, opened
         self.system: str | None = scope.get("rivermouth.system")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        self.authorization: str | None = headers.get("authorization")
+        self.authorization: str | None = authorization_in(headers)
         self.address: str = scope["client"][0] if scope.get("client") else "unknown"
         self.cookie = cookie_in(headers.get("cookie", ""))
         self.given: str | None = scope.get("rivermouth.cookie")
