@@ -4,7 +4,7 @@
     ├── ClientFault
     │   ├── BadRequest 400 · Unauthenticated 401 · Forbidden 403 · NotFound 404 · MethodNotAllowed 405
     │   ├── Conflict 409 · Gone 410 · TooLarge 413 · UnsupportedMedia 415 · NothingHeard 422 · TooMany 429
-    │   └── NoRoom 400
+    │   └── NoRoom 400 · WrongLogin 401 (an Unauthenticated)
     ├── ProviderFault
     │   ├── ProviderUnreachable 502 · ProviderRefused 502 · ProviderBroken 502
     │   └── ProviderOverloaded 503 · ProviderSilent 504
@@ -18,6 +18,9 @@ written for the person at the other end: no secret and no word of a provider's o
 from typing import ClassVar, Literal
 
 import msgspec
+
+Place = Literal["body", "query", "path", "header"]
+"""Where in a request something stands."""
 
 
 class RivermouthError(Exception):
@@ -43,9 +46,11 @@ class ClientFault(RivermouthError):
 class BadRequest(ClientFault):
     """A body, a query or a header that does not fit; `field` names the offender ('' for the whole body)."""
 
-    def __init__(self, message: str, *, field: str = "", value_type: str = "value_error") -> None:
+    def __init__(
+        self, message: str, *, field: str = "", value_type: str = "value_error", place: Place = "body"
+    ) -> None:
         super().__init__(message)
-        self.field = field
+        self.field, self.place = field, place
         self.value_type = value_type
         """What kind of wrong: `missing`, `json_invalid`, `string_type`, `string_too_long`, … (pydantic's words)."""
 
@@ -60,6 +65,12 @@ class Unauthenticated(ClientFault):
     def __init__(self, message: str, *, reason: Reason = "invalid") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class WrongLogin(Unauthenticated):
+    """No such account, or not its password; which, is never said."""
+
+    code = "wrong_login"
 
 
 class Forbidden(ClientFault):

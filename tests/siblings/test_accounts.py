@@ -131,6 +131,41 @@ def test_a_wrong_password_and_a_wrong_name_are_told_in_the_same_words(world: Wor
     assert wrong.content == nobody.content
 
 
+def test_session_tells_a_wrong_password_as_an_error_as_msg_is_for_tokens(world: World) -> None:
+    with world.client() as client:
+        wrong = client.post("/session/api/auth/login", json=fresh("session"))
+        token = client.get("/session/api/auth/verify", headers={"Authorization": "Bearer a.b.c"})
+
+    assert (wrong.status_code, wrong.json()) == (401, {"error": "Wrong login or password"})
+    assert (token.status_code, set(token.json())) == (422, {"msg"})
+
+
+@pytest.mark.parametrize("name", ["anonymous", "Anonymous"])
+def test_nobody_registers_the_name_of_those_who_have_none(world: World, name: str) -> None:
+    with world.client() as client:
+        answer = client.post("/session/api/auth/register", json={"username": name, "password": PASSWORD})
+
+    assert (answer.status_code, answer.json()) == (409, {"error": f"'{name}' is taken"})
+
+
+@pytest.mark.parametrize(
+    ("system", "change", "words"),
+    [
+        ("ares", {"email": "nobody"}, "email: it is an address such as ada@example.org"),
+        ("wisqu", {"email": "a b@example.org"}, "email: it is an address such as ada@example.org"),
+        ("session", {"username": "a-b"}, "username: it has 3 to 20 letters, digits or underscores"),
+    ],
+)
+def test_what_has_a_form_is_refused_in_words_and_not_by_a_pattern(
+    world: World, system: str, change: dict[str, str], words: str
+) -> None:
+    with world.client() as client:
+        answer = client.post(f"{AUTH[system]}/register", json={**fresh(system), **change})
+
+    assert words in answer.text
+    assert "string_pattern_mismatch" in answer.text or system != "wisqu"
+
+
 @pytest.mark.parametrize("system", WITH_REFRESH)
 def test_a_refresh_token_is_good_once_and_a_second_use_ends_the_login(world: World, system: str) -> None:
     _, told = signed_in(world, system)

@@ -185,6 +185,8 @@ def test_a_query_that_makes_no_sense_is_refused_with_its_field(world: World, sys
     assert answer.status_code == wrong(system)
     assert query.partition("=")[0] in answer.text
     assert is_shaped(system, answer)
+    if system == "wisqu":
+        assert answer.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
 
 
 @pytest.mark.parametrize("system", ["knowbase", "ares", "wisqu", "session", "smarttalk"])

@@ -115,7 +115,7 @@ def query_flag(query: Mapping[str, str], field: str) -> bool | None:
     if value is None:
         return None
     if value.lower() not in FLAGS:
-        raise BadRequest(f"{field} must be true or false", field=field, value_type="bool_parsing")
+        raise BadRequest(f"{field} must be true or false", field=field, value_type="bool_parsing", place="query")
     return FLAGS[value.lower()]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from rivermouth.clock import iso
 from rivermouth.dialects import Answer, Incoming, Limits, Route, _request
 from rivermouth.dialects._json import answer, dump, failure_headers, header, problem, quote
-from rivermouth.errors import NotFound, RivermouthError, TooMany, Unauthenticated
+from rivermouth.errors import NotFound, RivermouthError, TooMany, Unauthenticated, WrongLogin
 from rivermouth.events import Delta, Event, PartStarted, RunEnded, RunStarted, UsageCounted
 from rivermouth.framing import Frame
 from rivermouth.messages import ChatRequest, Reply
@@ -162,7 +162,7 @@ def whole(reply: Reply) -> Answer:
 def failure(error: RivermouthError, path: str) -> Answer:
     """`{"error"}`; a token that does not hold is `{"msg"}`, with 422 where it is not even a token."""
     told = failure_headers(error)
-    if isinstance(error, Unauthenticated):
+    if isinstance(error, Unauthenticated) and not isinstance(error, WrongLogin):
         return answer(422 if error.reason == "malformed" else 401, {"msg": error.message}, told)
     if isinstance(error, TooMany):
         told |= {

@@ -116,7 +116,7 @@ def failure(error: RivermouthError, path: str) -> Answer:
 def _detail(error: RivermouthError) -> Any:
     match error:
         case BadRequest():
-            place = ["body", error.field] if error.field else ["body"]
+            place = [error.place, error.field] if error.field else [error.place]
             return [{"loc": place, "msg": error.message, "type": error.value_type}]
         case Unauthenticated():
             return "AUTH_INVALID_TOKEN"

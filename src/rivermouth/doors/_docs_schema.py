@@ -25,6 +25,7 @@ from rivermouth.errors import (
     Unauthenticated,
     Unavailable,
     UnsupportedMedia,
+    WrongLogin,
 )
 
 REF = "#/components/schemas/"
@@ -35,6 +36,7 @@ SAMPLES: dict[type[RivermouthError], tuple[RivermouthError, ...]] = {
         Unauthenticated("The token is not a JWT", reason="malformed"),
         Unauthenticated("Token has expired", reason="expired"),
     ),
+    WrongLogin: (WrongLogin("Wrong login or password"),),
     Forbidden: (Forbidden("registration is closed on this server"),),
     NotFound: (NotFound("no conversation 'x'", what="conversation"),),
     Conflict: (Conflict("'ada@example.org' is taken"),),

@@ -24,7 +24,7 @@ from rivermouth.engine.credentials import (
 )
 from rivermouth.engine.passwords import Passwords
 from rivermouth.engine.tokens import Claims
-from rivermouth.errors import BadRequest, Conflict, Forbidden, Unauthenticated
+from rivermouth.errors import BadRequest, Conflict, Forbidden, Unauthenticated, WrongLogin
 from rivermouth.settings import Auth as AuthSettings
 from rivermouth.stores import Credential, Holder, Rows, User
 
@@ -140,13 +140,13 @@ class Auth:
         return user
 
     async def login(self, system: str, login: str, password: str) -> User:
-        """The account. Raises: Unauthenticated in the same words and time for a wrong login and a wrong password."""
+        """The account. Raises: WrongLogin in the same words and time for a wrong login and a wrong password."""
         has_accounts(system)
         user = await self._rows.user_by_login(system, same_login(system, login))
         stored = user.password_hash if user else None
         if await self._passwords.verify(stored, password) and user:
             return user
-        raise Unauthenticated("Wrong login or password")
+        raise WrongLogin("Wrong login or password")
 
     async def pair(self, user: User) -> Tokens:
         """A new login of that user: an access token, and a refresh token where the system has them."""

@@ -211,7 +211,9 @@ def every_error() -> list[RivermouthError]:
     made: list[RivermouthError] = [
         errors.BadRequest("message is required", field="message", value_type="missing"),
         errors.BadRequest("the body is not valid JSON", value_type="json_invalid"),
+        errors.BadRequest("stream must be true or false", field="stream", place="query"),
         *(errors.Unauthenticated("refused", reason=reason) for reason in _reasons()),
+        errors.WrongLogin("refused"),
         *(errors.NotFound("not here", what=what) for what in ("conversation", "file", "agent", "run", "path")),
         errors.MethodNotAllowed("not this way", allow=("GET", "POST")),
         *(errors.TooMany("slower", retry_after=0.2, limit=30, reset=1.5, scope=s) for s in ("minute", "day", "month")),

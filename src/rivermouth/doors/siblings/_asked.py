@@ -4,11 +4,13 @@ Bodies are read here and not by FastAPI, so that who asks is settled before what
 JSON, and what no chat route would take (a lone surrogate, bytes that are no UTF-8) is refused in the same words.
 """
 
-from typing import Annotated, Any, cast
+import re
+from typing import Annotated, Any, LiteralString, cast, get_args
 
 import msgspec
 from fastapi import Depends, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from rivermouth.clock import Clock
 from rivermouth.dialects import Incoming, Scheme, _request
@@ -17,7 +19,7 @@ from rivermouth.engine.auth import Auth, Principal
 from rivermouth.engine.intake import Intake
 from rivermouth.engine.limits import Limiter
 from rivermouth.engine.runs import Runs
-from rivermouth.errors import BadRequest
+from rivermouth.errors import BadRequest, Place
 from rivermouth.settings import Settings
 from rivermouth.stores import Rows
 
@@ -101,14 +103,29 @@ def asked_of(request: Request) -> http.Request:
 def bad_request(errors: list[dict[str, Any]]) -> BadRequest:
     """pydantic's first finding in our words. Its place may begin with where FastAPI looked: `query`, `path`."""
     first = errors[0]
-    place = [str(step) for step in first["loc"] if step not in ("query", "path", "body")]
-    field = ".".join(place)
-    return BadRequest(f"{field}: {first['msg']}" if field else first["msg"], field=field, value_type=first["type"])
+    steps = [str(step) for step in first["loc"]]
+    place: Place = "body"
+    if steps and steps[0] in get_args(Place):
+        place = cast(Place, steps.pop(0))
+    field = ".".join(steps)
+    message = f"{field}: {first['msg']}" if field else first["msg"]
+    return BadRequest(message, field=field, value_type=first["type"], place=place)
 
 
 async def by_address(request: Request) -> None:
     """A dependency of all of ares: its limit per address. Raises: TooMany."""
     await services_of(request).limiter.admit("ares", "chat", asked_of(request).address)
+
+
+def shaped(pattern: str, words: LiteralString) -> AfterValidator:
+    """A check of a string's form; who does not keep it is told `words`, and not the pattern."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise PydanticCustomError("string_pattern_mismatch", words)
+        return text
+
+    return AfterValidator(check)
 
 
 Use = Annotated[Services, Depends(services_of)]
@@ -118,11 +135,13 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="The most entries to ans
 Offset = Annotated[int, Query(ge=0, lt=2**31, description="How many entries to leave out.", examples=[0])]
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
+ADDRESS = r"^[^@\s]+@[^@\s]+$"
 Email = Annotated[
     str,
+    shaped(ADDRESS, "it is an address such as ada@example.org"),
     Field(
         max_length=254,
-        pattern=r"^[^@\s]+@[^@\s]+$",
+        json_schema_extra={"pattern": ADDRESS},
         description="The address to sign in with.",
         examples=["ada@example.org"],
     ),

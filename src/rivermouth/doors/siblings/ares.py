@@ -25,7 +25,7 @@ from rivermouth.doors.siblings._asked import (
 from rivermouth.doors.siblings._endpoint import Endpoint
 from rivermouth.doors.siblings._keys import KEY_ENDPOINTS, KeyHolder
 from rivermouth.engine.auth import Principal, Tokens
-from rivermouth.errors import Conflict, Forbidden, TooMany, Unauthenticated
+from rivermouth.errors import Conflict, Forbidden, TooMany, Unauthenticated, WrongLogin
 from rivermouth.stores import Conversation, StoredMessage
 
 
@@ -186,7 +186,7 @@ def _message(message: StoredMessage) -> Message:
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/auth/register", register, 200, (Forbidden, Conflict, TooMany)),
-    Endpoint("POST", "/api/auth/login", login, 200, (Unauthenticated, TooMany)),
+    Endpoint("POST", "/api/auth/login", login, 200, (WrongLogin, TooMany)),
     Endpoint("POST", "/api/auth/refresh", refresh, 200, (Unauthenticated,)),
     Endpoint("POST", "/api/auth/logout", logout, 200, (Unauthenticated,)),
     Endpoint("GET", "/api/agents", agents),

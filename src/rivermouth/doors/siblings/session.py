@@ -1,22 +1,25 @@
 """`session`: accounts by name, and the sessions. Source: contracts/session.md, "Auth" and "Sessions"."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends
 from pydantic import Field
 
 from rivermouth.clock import iso
 from rivermouth.doors.siblings._accounts import LONGEST, PASSWORD
-from rivermouth.doors.siblings._asked import Asked, Caller, Given, Id, Json, Taken, Use
+from rivermouth.doors.siblings._asked import Asked, Caller, Given, Id, Json, Taken, Use, shaped
 from rivermouth.doors.siblings._endpoint import Endpoint
 from rivermouth.engine.auth import Principal, Tokens
-from rivermouth.errors import Conflict, Forbidden, TooMany, Unauthenticated
+from rivermouth.errors import Conflict, Forbidden, TooMany, WrongLogin
+
+NAME = r"^[A-Za-z0-9_]{3,20}$"
+NAMED: Final = "it has 3 to 20 letters, digits or underscores"
 
 
 class NewAccount(Taken):
     """An account to make."""
 
-    username: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{3,20}$", examples=["ada_l"])]
+    username: Annotated[str, shaped(NAME, NAMED), Field(examples=["ada_l"], json_schema_extra={"pattern": NAME})]
     password: Annotated[str, Field(min_length=6, max_length=LONGEST, examples=[PASSWORD])]
 
 
@@ -58,6 +61,8 @@ class Deleted(Given):
     message: Annotated[str, Field(examples=["Session deleted"])] = "Session deleted"
 
 
+ANONYMOUS = "anonymous"
+
 Anyone = Annotated[Principal, Depends(Caller("session", "jwt", required=False))]
 Member = Annotated[Principal, Depends(Caller("session", "jwt"))]
 
@@ -65,6 +70,8 @@ Member = Annotated[Principal, Depends(Caller("session", "jwt"))]
 async def register(use: Use, asked: Asked, body: Annotated[NewAccount, Depends(Json(NewAccount))]) -> Login:
     """Make an account and sign in to it."""
     await use.limiter.admit("session", "register", asked.address)
+    if body.username.lower() == ANONYMOUS:  # what answers say of who has no account
+        raise Conflict(f"{body.username!r} is taken")
     user = await use.auth.register("session", body.username, body.password, body.username, None)
     return _login(await use.auth.pair(user))
 
@@ -98,7 +105,7 @@ def _login(tokens: Tokens) -> Login:
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/auth/register", register, 201, (Forbidden, Conflict, TooMany)),
-    Endpoint("POST", "/api/auth/login", login, 200, (Unauthenticated, TooMany)),
+    Endpoint("POST", "/api/auth/login", login, 200, (WrongLogin, TooMany)),
     Endpoint("GET", "/api/auth/verify", verify),
     Endpoint("GET", "/api/chat/sessions/{id:any}", read_session),
     Endpoint("DELETE", "/api/chat/sessions/{id:any}", delete_session),

@@ -12,7 +12,7 @@ from rivermouth.doors.siblings._asked import Asked, Caller, Email, Given, Json, 
 from rivermouth.doors.siblings._endpoint import Endpoint
 from rivermouth.doors.siblings._wisqu_conversations import CONVERSATION_ENDPOINTS
 from rivermouth.engine.auth import Principal, Tokens
-from rivermouth.errors import Conflict, Forbidden, TooMany, Unauthenticated
+from rivermouth.errors import Conflict, Forbidden, TooMany, Unauthenticated, WrongLogin
 from rivermouth.stores import User
 
 
@@ -126,7 +126,7 @@ def _login(tokens: Tokens) -> Login:
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/api/v1/auth/register", register, 201, (Forbidden, Conflict, TooMany)),
-    Endpoint("POST", "/api/v1/auth/login", login, 200, (Unauthenticated, TooMany)),
+    Endpoint("POST", "/api/v1/auth/login", login, 200, (WrongLogin, TooMany)),
     Endpoint("POST", "/api/v1/auth/refresh", refresh, 200, (Unauthenticated,)),
     Endpoint("POST", "/api/v1/auth/logout", logout, 200, (Unauthenticated,)),
     Endpoint("GET", "/api/v1/auth/me", me),
