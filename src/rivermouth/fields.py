@@ -2,12 +2,23 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Annotated, NamedTuple
 
 import limits
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 SYSTEMS = ("knowbase", "ares", "wisqu", "session", "smarttalk")
+
+SHARED: dict[str, tuple[str, ...]] = {
+    "/api/chat": ("ares", "session", "smarttalk"),
+    "/api/chat/stream": ("ares", "session"),
+    "/api/v1/chat": ("knowbase", "wisqu"),
+    "/api/auth/register": ("ares", "session"),
+    "/api/auth/login": ("ares", "session"),
+    "/api/v1/conversations": ("knowbase", "wisqu"),
+}
+"""Paths that several systems serve, and which. Source: contracts/README.md, "One host, one port"."""
 
 
 class Section(BaseModel):
@@ -75,10 +86,24 @@ def _origins(entries: tuple[str, ...]) -> tuple[str, ...]:
 
 def _rate(text: str) -> str:
     try:
-        limits.parse_many(text)
+        items = limits.parse_many(text)
     except ValueError:
         raise ValueError("a rate is a number and a unit, such as 20/minute or 20/minute;200/hour") from None
+    if not all(item.amount > 0 and item.multiples > 0 for item in items):
+        raise ValueError("a rate should be greater than 0; limits.enabled says whether anything is counted")
     return text
+
+
+def misdirected(defaults: Mapping[str, str]) -> str | None:
+    """What is wrong with a choice of systems by path; None where all is well."""
+    for path, system in defaults.items():
+        if path not in SHARED:
+            return f"default_dialects.{path} is for no path that systems share; these are {', '.join(SHARED)}"
+        if system not in SHARED[path]:
+            return (
+                f"default_dialects.{path} is {system!r}, which does not serve that path; {', '.join(SHARED[path])} do"
+            )
+    return None
 
 
 def _on_disconnect(text: str) -> str:

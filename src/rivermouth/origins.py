@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 
 PREFIX = "RIVERMOUTH_"
+LIST = 'it is a list, such as ["a", "b"]'
 Steps = tuple[str, ...]
 
 
@@ -115,7 +116,8 @@ def fit(shape: Any, steps: Steps, raw: Any, origin: str, *, typed: bool = False)
             return adapter.validate_python(_items(raw) if is_list(shape) else raw)
         return adapter.validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as error:
-        reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        first = error.errors(include_url=False)[0]
+        reason = LIST if first["type"] == "tuple_type" else first["msg"].removeprefix("Value error, ")
         shown = "" if is_secret(shape) else f" {_short(raw)}"
         raise SettingsError(f"{dotted(steps)}{shown} does not fit: {_lower(reason)} ({origin})") from None
 

@@ -24,6 +24,7 @@ from rivermouth.fields import (
     Url,
     is_local,
     listener,
+    misdirected,
 )
 from rivermouth.origins import SettingsError
 from rivermouth.speech_settings import Transcribe
@@ -245,6 +246,8 @@ class Settings(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if why := unfit({name: (agent.picks, agent.asks) for name, agent in self.agents.items()}):
+            raise ValueError(why)
+        if why := misdirected(self.default_dialects):
             raise ValueError(why)
         if self.default_agent not in self.agents:
             raise ValueError(

@@ -4,6 +4,8 @@ import pytest
 
 from rivermouth import dialects
 from rivermouth.doors.resolve import Asked, Claim, Claims, Meant, resolve
+from rivermouth.doors.siblings import Services, build, claims
+from rivermouth.fields import SHARED
 from rivermouth.settings import SYSTEMS, Settings
 
 SIBLINGS = [
@@ -165,3 +167,12 @@ def test_the_body_is_only_looked_at_where_it_matters():
     assert CLAIMS.shared("/api/v1/chat", "POST")
     assert not CLAIMS.shared("/api/v1/chat/", "POST")
     assert not CLAIMS.shared("/api/v1/chat/stream", "POST")
+
+
+def test_the_paths_for_which_a_setting_may_choose_are_those_that_systems_share():
+    served = {}
+    for claim in [*CHATS, *claims(build(Services(*(None,) * 6)))]:
+        served.setdefault(claim.path, set()).add(claim.system)
+    shared = {path: found for path, found in served.items() if len(found) > 1 and "{" not in path}
+
+    assert {path: set(systems) for path, systems in SHARED.items()} == shared

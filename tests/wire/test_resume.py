@@ -47,6 +47,16 @@ def skipping(system, body, count):
     return b"".join(kept)
 
 
+@pytest.mark.parametrize("name", ["skip", "after"])
+def test_a_number_past_all_numbers_is_refused_with_the_largest_there_is(world, told, name):
+    run, _ = told["session"]
+    largest, beyond = (world.http.get(f"/streams/{run}?{name}={number}") for number in ("9" * 15, "9" * 16))
+
+    assert largest.status_code == 204
+    assert beyond.status_code == 400
+    assert "a whole number from 0 to 999999999999999" in beyond.json()["error"]["message"]
+
+
 @pytest.fixture(scope="module")
 def told(world):
     """For each system, a finished run and all its bytes, with ids."""

@@ -24,6 +24,8 @@ Send = Callable[[Message], Coroutine[Any, Any, None]]
 Receive = Callable[[], Coroutine[Any, Any, Message]]
 
 JSON = "application/json"
+DIGITS = 15
+"""Of a number in a query or a header: more events than any run will have, and exact also for JavaScript."""
 COOKIE = "rivermouth_client"
 NO_CHUNK = b"~ broken off\r\n"
 """Where a chunk's size should stand. It begins with what no lenient reader can take for a hexadecimal digit."""
@@ -298,6 +300,7 @@ def to_json(value: Any) -> bytes:
 
 def whole_number(text: str, name: str) -> int:
     """A query's or header's number. Raises: BadRequest."""
-    if not text.isdecimal() or not text.isascii() or len(text) > 15:
-        raise BadRequest(f"{name} is {text[:50]!r}; it must be a whole number from 0", field=name)
+    if not text.isdecimal() or not text.isascii() or len(text) > DIGITS:
+        most = "9" * DIGITS
+        raise BadRequest(f"{name} is {text[:50]!r}; it must be a whole number from 0 to {most}", field=name)
     return int(text)
