@@ -68,6 +68,17 @@ def test_every_operation_has_a_summary_an_id_of_its_own_and_an_answer_with_an_ex
                 assert examples(content), (path, status)
 
 
+def test_every_body_that_an_operation_takes_has_an_example(document: dict[str, Any]) -> None:
+    taken = [
+        (path, method, content)
+        for path, method, one in operations(document)
+        for content in one.get("requestBody", {}).get("content", {}).values()
+    ]
+
+    assert ("/smarttalk/api/chat/voice", "post") in {(path, method) for path, method, _ in taken}
+    assert [(path, method) for path, method, content in taken if not examples(content)] == []
+
+
 def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
     for path, method, one in operations(document):
         bodies = [one["requestBody"]] if "requestBody" in one else []

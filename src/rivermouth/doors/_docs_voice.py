@@ -40,6 +40,12 @@ FORM: dict[str, Any] = {
     },
     "required": ["audio", "chatInstanceId", "chatModelId"],
 }
+FORM_EXAMPLE = {
+    "audio": "(the recording's bytes)",
+    "chatInstanceId": EXAMPLES[NAME]["chatInstanceId"],
+    "chatModelId": EXAMPLES[NAME]["chatModelId"],
+    "stream": "true",
+}
 
 
 def paths() -> dict[str, dict[str, Any]]:
@@ -50,7 +56,7 @@ def paths() -> dict[str, dict[str, Any]]:
     events = [started, Transcribed(AT, EXAMPLES[NAME]["message"], "en", 1.75), *events[1:]]
     whole = msgspec.json.decode(smarttalk.whole(fold(events)).body)
     content = events_content(events_of(smarttalk, started, events)) | json_content(shape(whole), whole)
-    form = {"multipart/form-data": {"schema": FORM}}
+    form = {"multipart/form-data": {"schema": FORM, "example": FORM_EXAMPLE}}
     told = {
         "description": "The answer, as it comes or whole.",
         "headers": answer_headers(smarttalk),
