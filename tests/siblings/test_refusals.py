@@ -163,6 +163,7 @@ def test_a_path_that_is_not_there_and_a_method_it_has_not_are_told_in_the_system
 ) -> None:
     some = next(endpoint.path for endpoint in SYSTEMS[system] if "{" not in endpoint.path)
     allowed = {endpoint.method for endpoint in SYSTEMS[system] if endpoint.path == some}
+    allowed |= {"HEAD"} if "GET" in allowed else set()
 
     with world.client() as client:
         nowhere = client.get(f"/{system}/api/nowhere")
@@ -172,6 +173,30 @@ def test_a_path_that_is_not_there_and_a_method_it_has_not_are_told_in_the_system
     assert set(method.headers["Allow"].split(", ")) == allowed
     assert is_shaped(system, nowhere)
     assert is_shaped(system, method)
+
+
+@pytest.mark.parametrize(
+    ("path", "who"),
+    [
+        ("/api/agents", None),
+        ("/v1/usage", "ares-key"),
+        ("/api/v1/files", "knowbase"),
+        ("/api/v1/conversations", "wisqu"),
+        ("/api/v1/conversations/", "wisqu"),
+        ("/session/api/auth/verify", "session"),
+        ("/smarttalk/api/chat/history/nothing", None),
+        ("/ares/api/conversations", None),
+    ],
+)
+def test_head_is_get_without_its_body(world: World, path: str, who: str | None) -> None:
+    with world.person(who, "ada") if who else world.client() as client:
+        got, head = client.get(path), client.head(path)
+
+    own = {"date", "set-cookie"}
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert {name: value for name, value in head.headers.items() if name not in own} == {
+        name: value for name, value in got.headers.items() if name not in own
+    }
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "offset=-1", "offset=99999999999999999999"])
@@ -267,4 +292,6 @@ def test_every_endpoint_is_claimed_by_the_path_that_people_know() -> None:
 
     assert Claim("session", "GET", "/api/chat/sessions/{id}") in found
     assert Claim("wisqu", "POST", "/api/v1/conversations/") in found
-    assert len(found) == len(set(found)) == sum(len(endpoints) for endpoints in SYSTEMS.values())
+    assert Claim("ares", "HEAD", "/api/agents") in found
+    everything = [endpoint.method for endpoints in SYSTEMS.values() for endpoint in endpoints]
+    assert len(found) == len(set(found)) == len(everything) + everything.count("GET")

@@ -187,7 +187,7 @@ class Front:
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request.seen.status = message["status"]
-            else:
+            elif request.method != "HEAD":
                 request.seen.bytes += len(message.get("body", b""))
             await send(message)
 

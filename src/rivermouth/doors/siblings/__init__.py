@@ -60,12 +60,15 @@ def _app(system: str, endpoints: tuple[Endpoint, ...], services: Services) -> Fa
     app.state.services, app.state.endpoints = services, endpoints
     app.router.route_class = Guarded
     for endpoint in endpoints:
-        app.add_api_route(
-            endpoint.path,
-            endpoint.handler,
-            methods=[endpoint.method],
-            status_code=endpoint.status,
-            response_class=Response if endpoint.status == 204 else Ascii,
-            summary=(endpoint.handler.__doc__ or "").partition("\n")[0],
-        )
+        # HEAD is GET without the body, which uvicorn leaves out.
+        for method in ("GET", "HEAD") if endpoint.method == "GET" else (endpoint.method,):
+            app.add_api_route(
+                endpoint.path,
+                endpoint.handler,
+                methods=[method],
+                status_code=endpoint.status,
+                response_class=Response if endpoint.status == 204 else Ascii,
+                summary=(endpoint.handler.__doc__ or "").partition("\n")[0],
+                include_in_schema=method != "HEAD",
+            )
     return app
