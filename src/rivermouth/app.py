@@ -33,6 +33,7 @@ from rivermouth.doors.streams import StreamsDoor
 from rivermouth.doors.visitors import VisitorsDoor
 from rivermouth.doors.voice import VoiceDoor
 from rivermouth.doors.webui import WebUi
+from rivermouth.engine.at_once import Turns
 from rivermouth.engine.auth import Auth
 from rivermouth.engine.counting import Counting
 from rivermouth.engine.indexing import indexer_of
@@ -191,7 +192,7 @@ async def build(
         visitors = Visitors(rows=rows, intake=intake, limiter=limiter, wanted=settings.page)
         streaming = Streaming(watchers, clock)
         following = Following(runs=runs, streaming=streaming)
-        asking = Asking(limiter=limiter, runs=runs)
+        asking = Asking(limiter=limiter, runs=runs, turns=Turns(settings.runs.at_once, rows, runs))
         chat = ChatDoor(settings=settings, auth=auth, asking=asking, runs=runs, streaming=streaming)
         sockets = SocketsDoor(
             settings=settings,

@@ -116,9 +116,16 @@ class LimitSettings(Section):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+AtOnce = Literal["allow", "reject", "queue"]
+
+
 class Runs(Section):
     """How long things wait for one another."""
 
+    at_once: AtOnce = Field(
+        "allow",
+        description="A question while its conversation is being answered: answered as well, 409, or its turn awaited.",
+    )
     on_disconnect: OnDisconnect = Field("cancel_after=30", description="When nobody listens.")
     status_after: Seconds = Field(1.0, description="Seconds after which a stream's status goes out unasked.")
     heartbeat: Seconds = Field(15.0, description="Seconds of silence before a comment is sent.")

@@ -196,3 +196,21 @@ def test_a_run_is_stopped_when_its_last_viewer_leaves_another_replica(
 
     assert one.model.calls[question].cancelled.wait(PATIENCE)
     assert eventually(lambda: two.state(stream.run)["stream-state"] == "stopped")
+
+
+def test_a_question_is_refused_while_another_replica_answers_in_its_conversation(
+    redis_server: Redis, postgres_server: Postgres, serving: Serving
+) -> None:
+    shared = {"redis_url": redis_server.url, "database_url": postgres_server.empty(), "runs": {"at_once": "reject"}}
+    with serving(**shared) as one, serving(**shared) as two:
+        gate, way = one.model.gate(), WAYS["session signed in"]
+        ask = two.ask(way, two.model.question("Two"), conversation="shared")
+        headers = one.headers(way)
+        with one.streaming(one.ask(way, one.model.question("One", gate), conversation="shared")) as stream:
+            stream.until_has(b"One")
+            refused = two.http.post(ask.url, json=ask.body, headers=headers)
+            one.open(gate)
+            stream.rest()
+        after = two.http.post(ask.url, json=ask.body, headers=headers)
+
+    assert (refused.status_code, after.status_code) == (409, 200)

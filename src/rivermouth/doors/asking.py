@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from rivermouth.dialects import Dialect
+from rivermouth.engine.at_once import Turns
 from rivermouth.engine.auth import Principal
 from rivermouth.engine.grace import Grace
 from rivermouth.engine.hearing import Spoken
@@ -32,13 +33,14 @@ class Question(NamedTuple):
 class Asking:
     """Counts a question, and begins its run or finds the one that it has begun before."""
 
-    def __init__(self, *, limiter: Limiter, runs: Runs) -> None:
-        self._limiter, self._runs = limiter, runs
+    def __init__(self, *, limiter: Limiter, runs: Runs, turns: Turns) -> None:
+        self._limiter, self._runs, self._turns = limiter, runs, turns
 
     async def answering(self, question: Question) -> tuple[RunLog, bool]:
         """The run that answers it, and whether it was begun for that: a request that came before has one already.
 
-        Raises: TooMany; Conflict and Gone, of a question that may be sent again; what `Runs.start` raises.
+        Raises: TooMany; Conflict and Gone, of a question that may be sent again; Conflict, by `runs.at_once`; what `Runs.start`
+        raises.
         """
         if question.once is None:
             await self._admit(question)
@@ -67,13 +69,15 @@ class Asking:
         await self._limiter.admit(question.name, "stream" if chat.stream else "chat", question.principal, chat.cost)
 
     async def _start(self, question: Question, place: Place | None) -> RunLog:
-        run = await self._runs.start(
-            question.chat,
-            question.principal,
-            dialect=question.name,
-            name_conversation=question.dialect.conversation_id,
-            grace=question.grace,
-            place=place,
-            spoken=question.spoken,
-        )
+        chat, principal = question.chat, question.principal
+        async with self._turns.turn(question.name, principal.owners, chat.conversation or chat.conversation_key):
+            run = await self._runs.start(
+                chat,
+                principal,
+                dialect=question.name,
+                name_conversation=question.dialect.conversation_id,
+                grace=question.grace,
+                place=place,
+                spoken=question.spoken,
+            )
         return run.log
