@@ -26,7 +26,7 @@ from rivermouth.errors import (
 )
 
 TOKENS = {
-    "knowbase_token": "A token of knowbase, `kb_…`: `rivermouth token create --system knowbase --user NAME`.",
+    "knowbase_token": "A token of knowbase, `kb_…`: `rivermouth token create --system knowbase --kind token --user NAME`.",
     "ares_key": "A key of ares, `ares_…`: `rivermouth token create --system ares --kind key --user NAME`.",
     "ares_jwt": "An access token of ares, from `/ares/api/auth/login`.",
     "wisqu_jwt": "An access token of wisqu, from `/wisqu/api/v1/auth/login`.",
