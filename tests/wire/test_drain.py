@@ -5,9 +5,13 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
+from rivermouth import server
 from rivermouth.providers.scripted import ScriptedProvider
 from tests.running import running
 from tests.wire.conftest import Serving
+from tests.wire.test_leaving import MUCH, post_raw, read_head
 from tests.wire.world import PATIENCE, SYSTEMS, WAYS, World, eventually
 
 LONG = {"runs": {"drain": 60.0}}
@@ -124,6 +128,22 @@ def test_told_twice_it_goes_at_once_and_still_tells_its_clients(serving: Serving
 
     assert b"stopped before" in told
     assert over
+
+
+def test_a_client_that_does_not_read_its_end_is_dropped_without_an_outcry(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(server, "FLUSH_SECONDS", 0.5)
+    with serving(**SHORT) as world:
+        ask = world.ask(WAYS["session"], world.model.question(*MUCH))
+        with post_raw(ask) as client:
+            run = read_head(client)["stream-id"]
+            assert eventually(lambda: run not in world.server.app.runs.live)
+            world.server.leave()
+            over = eventually(lambda: world.server.over)
+
+    assert over
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
 def test_with_nothing_to_finish_it_ends_at_once(tmp_path: Path):
