@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.sockets.pages import TRANSPORTS, Pages
+from tests.wire.conftest import Serving
 from tests.wire.world import World
 
 PLACES = {"the whole server": "/socket.io/", "the prefix": "/session/socket.io/"}
@@ -146,3 +147,18 @@ def test_the_same_question_with_its_key_is_answered_once_on_whatever_socket_it_c
 
     assert began == again
     assert texts == ["once", "once"]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_socket_whose_question_waits_its_turn_is_heard_all_the_same(serving: Serving, pages: Pages, transport: str):
+    with serving(runs={"at_once": "queue"}) as world, pages.page(world.url, transport) as page:
+        page.until("connected")
+        first, second = world.model.question("One", world.model.gate()), world.model.question("Two")
+        page.emit("chat_stream", {"message": first, "session_id": "s"})
+        page.until("chat_token")
+        page.emit("chat_stream", {"message": second, "session_id": "s"})
+        page.emit("chat_stop", {"session_id": "s"})
+        page.until("chat_complete", where=lambda told: told["full_response"] == "Two")
+        ends = [heard.value["full_response"] for heard in page.all("chat_complete")]
+
+    assert ends == ["One", "Two"]

@@ -242,8 +242,10 @@ class SocketsDoor:
         caller = self.callers.get(socket)
         if caller is None:
             return
-        if event == "chat_stop" and len(caller.tasks) < 2 * self._settings.sockets.streams:
-            caller.do(self._answer(caller, event, values, ack))  # it ends when the run does
+        # A stop ends when the run does, and a question that waits its turn begins then.
+        waits = event == "chat_stop" or (event == "chat_stream" and self._settings.runs.at_once == "queue")
+        if waits and len(caller.tasks) < 2 * self._settings.sockets.streams:
+            caller.do(self._answer(caller, event, values, ack))
         else:
             await self._answer(caller, event, values, ack)
 
