@@ -71,7 +71,7 @@ class Visit:
         """Break off all streams, as a server does that leaves."""
 
         async def let_go() -> None:
-            self.server.app._watchers.let_go()
+            await self.server.app._watchers.part(0.0)
 
         self.server.do(let_go())
 
