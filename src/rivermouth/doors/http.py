@@ -185,8 +185,8 @@ class Shortcut:
 class Outbox:
     """The chunks of all streams in one turn of the event loop, sent one after another when the turn is over.
 
-    Sending each as soon as it was encoded kept Python's code and the kernel's pushing each other out of the cache: in ten rounds
-    by turns 3 to 5 of 65 to 79 µs a token (2026-12-01).
+    Sending each as soon as it was encoded kept Python's code and the kernel's pushing each other out of the cache: in ten
+    rounds by turns 3 to 6 of 65 to 79 µs a token (2026-12-01).
     """
 
     __slots__ = ("_chunks",)
