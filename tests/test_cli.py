@@ -122,6 +122,17 @@ def test_one_address_under_two_names_is_refused(flags: list[str], named: str, ca
     assert f"{named}:{port}: another listener of this server has that address" in told.err
 
 
+def test_a_port_that_somebody_else_has_at_another_address_is_not_taken_for_our_own(capsys: pytest.CaptureFixture[str]):
+    with socket.create_server(("127.0.0.2", 0)) as other:
+        port = other.getsockname()[1]
+        code = run(["serve", "--port", str(port), "--listen", f"127.0.0.2:{port}=ares"])
+
+    told = capsys.readouterr()
+    assert (code, told.out) == (3, "")
+    assert f"127.0.0.2:{port}" in told.err
+    assert f"stop what uses port {port}" in told.err
+
+
 @pytest.mark.parametrize("host", ["300.1.1.1", "192.0.2.1"])
 def test_a_host_that_is_no_address_of_this_machine_is_said_to_be_none(host: str, capsys: pytest.CaptureFixture[str]):
     code = run(["serve", "--host", host, "--port", "8000"])

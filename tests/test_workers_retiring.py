@@ -32,9 +32,7 @@ def served(story: Story, drained: list[bool], *, for_ever: bool = False) -> None
     async def play() -> None:
         with socket.create_server(("127.0.0.1", 0)) as sock:
             config = uvicorn.Config(hello, lifespan="off", log_config=None, loop="none", http=BoundedProtocol)
-            server = OneOfSeveral(
-                config, others=(), patience=60.0, on_ready=lambda: None, drain=drain, drop=lambda: None
-            )
+            server = OneOfSeveral(config, others=(), patience=60.0, on_ready=lambda: None, drain=drain)
             serving = asyncio.create_task(server.serve(sockets=[sock]))
             await until(lambda: server.started)
             await story(server, sock.getsockname()[1], serving)

@@ -99,10 +99,6 @@ class App:
         await self._watchers.part(max(until - loop.time(), LAST_WORDS_SECONDS))
         await self._sockets.keeper.let_go()
 
-    def drop(self) -> None:
-        """Close the connections of those who do not read the end that is written for them."""
-        self._watchers.drop()
-
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The ASGI entry. A listener is told from another by the address the client reached."""
         server = tuple(scope.get("server") or ())

@@ -33,15 +33,10 @@ class Server(uvicorn.Server):
     """
 
     def __init__(
-        self,
-        config: uvicorn.Config,
-        *,
-        on_ready: Callable[[], None],
-        drain: Callable[[], Coroutine[Any, Any, None]],
-        drop: Callable[[], None],
+        self, config: uvicorn.Config, *, on_ready: Callable[[], None], drain: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
         super().__init__(config)
-        self._on_ready, self._drain, self._drop = on_ready, drain, drop
+        self._on_ready, self._drain = on_ready, drain
         self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -58,7 +53,7 @@ class Server(uvicorn.Server):
             yield
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Begin to drain at the first signal; a second one leaves at once.
+        """Begin to drain at the first signal; a second one cuts answers short, and leaves as soon as that is told.
 
         uvicorn's own would raise the signal again once it has shut down, and so end the process before the log is closed.
         """
@@ -76,7 +71,12 @@ class Server(uvicorn.Server):
         await self._drain()
         self.should_exit = True
         # Before uvicorn cancels what is left, and has the log full of that.
-        asyncio.get_running_loop().call_later(FLUSH_SECONDS * 0.9, self._drop)
+        asyncio.get_running_loop().call_later(FLUSH_SECONDS * 0.9, self._drop_all)
+
+    def _drop_all(self) -> None:
+        """Close every connection with what its client has not read."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
 
 class Held(SettingsError):
@@ -109,10 +109,7 @@ async def serve_on(
     tasks: list[asyncio.Task[None]] = []
     urls = listeners.urls
     server = (make or Server)(
-        config(app),
-        on_ready=lambda: tasks.append(asyncio.create_task(on_ready(app, urls))),
-        drain=app.drain,
-        drop=app.drop,
+        config(app), on_ready=lambda: tasks.append(asyncio.create_task(on_ready(app, urls))), drain=app.drain
     )
     app.stop = server.leave
     await server.serve(sockets=list(listeners.sockets))

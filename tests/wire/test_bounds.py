@@ -123,3 +123,14 @@ def test_a_request_whose_body_keeps_coming_has_more_time(tmp_path: Path, monkeyp
         answer = said(client)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_what_comes_along_with_many_requests_is_not_counted_as_a_head(tmp_path: Path) -> None:
+    asked = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with running(tmp_path, ScriptedProvider()) as server, connected(server) as client:
+        client.sendall(asked * 2 * (MAX_HEAD // len(asked)) + last[:30])
+        client.sendall(last[30:])
+        answer = said(client)
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 2 * (MAX_HEAD // len(asked)) + 1

@@ -243,3 +243,9 @@ def test_nobody_else_reads_what_was_said(world, way):
     none = messages_of(world, way, "nothing like it")
 
     assert [(one.status_code, one.json()) for one in refused] == [(404, none.json())] * 2
+
+
+@pytest.mark.parametrize("what", ["stream", "messages"])
+def test_a_path_without_a_name_is_no_conversations(world, what):
+    assert world.http.get(f"/conversations/{what}").status_code == 404
+    assert "nothing is at" in world.http.get(f"/conversations/{what}").text

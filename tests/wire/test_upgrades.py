@@ -13,6 +13,7 @@ OFFERS = {
     "h2c, as Java and curl offer it": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAE\r\n",
     "TLS": b"Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n",
     "a websocket, with a body": b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n",
+    "in two headers": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nConnection: keep-alive\r\n",
 }
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -71,3 +72,20 @@ def test_many_offers_in_one_read_are_all_declined(tmp_path: Path) -> None:
         got = answers(server, asked * 1500 + CLOSING)
 
     assert got.count(b"HTTP/1.1 200 OK") == 1501
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /session/api/chat HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n",
+        b"POST /session/api/chat HTTP/1.0\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+    ],
+    ids=["closing", "HTTP/1.0, as nginx has it"],
+)
+def test_so_it_is_where_the_connection_is_to_close(tmp_path: Path, head: bytes) -> None:
+    request = head + b"Content-Type: application/json\r\n" + LENGTH + b"\r\n" + BODY
+    with running(tmp_path, ScriptedProvider()) as server:
+        got = answers(server, request)
+
+    assert got.startswith(b"HTTP/1.1 200 OK"), got
+    assert b'"response":' in got

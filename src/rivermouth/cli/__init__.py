@@ -1,7 +1,7 @@
 """The command `rivermouth`.
 
 Exit codes: 0 all is well · 1 it failed · 2 a flag or a setting does not fit · 3 nothing can be reached or served ·
-130 interrupted · 141 nobody reads what it says.
+130 interrupted · 141 nobody reads the answer.
 """
 
 import os
@@ -21,7 +21,7 @@ Exit codes:
   2    a flag or a setting does not fit
   3    the server, the model or the database cannot be used, or the address cannot be listened on
   130  interrupted
-  141  nobody reads what it says any more, as behind `| head`"""
+  141  nobody reads the answer or the list any more, as behind `| head`"""
 
 
 class Group(click.Group):

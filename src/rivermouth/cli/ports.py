@@ -57,6 +57,12 @@ def _problem(error: OSError, host: str, port: int, before: Sequence[Tried]) -> P
     why = (error.strerror or str(error)).lower()
     if error.errno != errno.EADDRINUSE:
         return Problem(why, f"choose another one with {port_flag}")
-    if any(problem is None and taken == port for _, taken, problem in before):
+    if any(problem is None and taken == port and _meet(host, other) for other, taken, problem in before):
         return Problem("another listener of this server has that address", "choose another port", ours=True)
     return Problem(why, f"stop what uses port {port}, or choose another one with {port_flag}")
+
+
+def _meet(host: str, other: str) -> bool:
+    """Whether both are one address, or one of them is all addresses."""
+    one, another = (str(socket.getaddrinfo(name, None, family(name))[0][4][0]) for name in (host, other))
+    return one == another or bool({one, another} & {"0.0.0.0", "::"})  # noqa: S104

@@ -25,7 +25,9 @@ STREAM = "/stream"
 
 def is_for_a_conversation(path: str) -> bool:
     """Whether that path (without a prefix) is answered here."""
-    return path.startswith(HEAD) and path.endswith((STREAM, MESSAGES)) and bool(_key_in(path))
+    return path.startswith(HEAD) and any(
+        path.endswith(tail) and len(path) > len(HEAD + tail) for tail in (STREAM, MESSAGES)
+    )
 
 
 def _key_in(path: str) -> str:

@@ -49,6 +49,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._head_bytes = self._body_bytes = 0
         self._in_head, self._whole = True, False
+        self._ended_here = False
+        """Whether a request has ended in what was read last."""
         self.on_lost: Callable[[], None] | None = None
         """Called once the connection is lost: for whoever waits for nothing else of it."""
         self._patience: asyncio.TimerHandle | None = None
@@ -63,13 +65,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count while the head is not complete."""
+        self._ended_here = False
         self._parse(data)
         if self.transport.get_protocol() is not self:
             return  # it is a websocket now
         if not self._in_head:
             self._body_bytes += len(data)
             return
-        self._head_bytes += len(data)
+        if not self._ended_here:  # else the head is only the last of what came
+            self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD and not self.transport.is_closing():
             self._refuse_head()
 
@@ -82,8 +86,11 @@ class BoundedProtocol(HttpToolsProtocol):
             try:
                 return super().data_received(data)
             except _Declined as declined:
-                # The parser takes what follows for the other protocol's, and so gives no body: it reads the head once more.
+                # The parser takes what follows for the other protocol's, or for nothing, and so gives no body: another one
+                # reads the head once more.
                 data = self._head_without_offer() + data[declined.end :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
         return None
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -117,7 +124,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = self._size_of_head()
         if self._head_bytes > MAX_HEAD:
             raise ValueError
-        if self.parser.should_upgrade() and self._get_upgrade() is not None and not self._should_upgrade():
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT" and not self._should_upgrade():
             self._declining = True  # nobody is asked yet, as its body could not come
             return
         self._in_head, self._head_bytes = False, 0
@@ -138,7 +145,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The request is whole; the answer may take as long as it takes."""
         if self._declining:
             return
-        self._whole = True
+        self._whole = self._ended_here = True
         self._expect_nothing()
         super().on_message_complete()
 

@@ -52,10 +52,6 @@ class Looked:
         if self.goes_on:
             self._finish()
 
-    def drop(self) -> None:
-        """Break off, and let go of the client with whatever waits for it."""
-        self._finish()
-
     def _finish(self) -> None:
         if not self.over.done():
             self.over.set_result(None)
@@ -120,17 +116,13 @@ class Watcher(Looked):
         silent = now - self._last_write
         if self._blocked is not None:
             if silent > send_timeout:
-                self.drop()
+                drop(self._send)
+                self._finish()
         elif silent >= heartbeat and not self.over.done():
             try:
                 self._write(HEARTBEAT, last=False)
             except Exception as error:  # noqa: BLE001, `_broke` logs it
                 self._broke(error)
-
-    def drop(self) -> None:
-        """Close the connection, with what its client has not read."""
-        drop(self._send)
-        self._finish()
 
     def _advance(self) -> None:
         """Write what is committed and not yet sent, unless an earlier write still waits for the client."""
@@ -260,11 +252,6 @@ class Watchers:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PARTING_SECONDS if self.all else 0):
                 await self._nobody.wait()
-
-    def drop(self) -> None:
-        """Close the connections of all who are still here: they do not read."""
-        for watcher in list(self.all):
-            watcher.drop()
 
     def add(self, watcher: Looked) -> "Added":
         """Look after that one while inside."""

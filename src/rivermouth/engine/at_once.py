@@ -9,7 +9,7 @@ Source: contracts/README.md, "Ids that clients choose".
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
 from rivermouth.engine.runs import Runs
@@ -17,6 +17,9 @@ from rivermouth.errors import Conflict
 from rivermouth.settings import AtOnce
 from rivermouth.stores import Rows
 from rivermouth.stores.run_log import RunLog
+
+LOOK_AGAIN = 0.5
+"""Seconds for which an end is waited for before it is looked whether this server still takes questions."""
 
 
 class Turns:
@@ -34,7 +37,7 @@ class Turns:
     async def turn(self, system: str, owners: Sequence[str], key: str | None) -> AsyncIterator[None]:
         """While inside, a run may be begun in the owners' conversation of that key; None is a new one.
 
-        Cancelled while it waits, it lets the next one in. Raises: Conflict; Unavailable where the log fails.
+        Cancelled while it waits, it lets the next one in. Raises: Conflict; Unavailable where the log fails or the server goes.
         """
         if self._how == "allow" or key is None:
             yield
@@ -45,8 +48,12 @@ class Turns:
             while (log := await self._live(system, owners, key)) is not None:
                 if self._how == "reject":
                     raise Conflict("an answer is being made in this conversation; wait for its end, or stop it")
-                async for _ in log.watch(log.committed):
-                    pass
+                self._runs.raise_if_closed()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_AGAIN):
+                        await log.over()
+                if log.failure is not None and not log.ended:
+                    raise log.failure
             yield
 
     async def _live(self, system: str, owners: Sequence[str], key: str) -> RunLog | None:
