@@ -248,9 +248,11 @@ class Watchers:
         await self.over(seconds)
         for watcher in list(self.all):
             watcher.leave()
+        if not self.all:
+            return
         self._nobody.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PARTING_SECONDS if self.all else 0):
+            async with asyncio.timeout(PARTING_SECONDS):
                 await self._nobody.wait()
 
     def add(self, watcher: Looked) -> "Added":

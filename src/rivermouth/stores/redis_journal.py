@@ -125,6 +125,7 @@ class Journal:
             del self._settled[next(iter(self._settled))]
         self._begins.pop(run, None)
         self._whole.discard(run)
+        self._forgotten.discard(run)
 
     async def _attempt(self, group: list[Written]) -> None:
         whole, given_up, known, most = set(self._whole), list(self.given_up), self._known, self._most

@@ -156,7 +156,7 @@ class RedisBackend:
     async def probe(self) -> None:
         """Raises: Unavailable where Redis cannot be used, saying why. It is written to: a full one answers a ping."""
         async with answering(within=self._timeout):
-            await self._redis.set(f"{self._prefix}probe", 1, px=PROBE_MS)
+            await self._leave_trace()
 
     async def close(self) -> None:
         """Finish the records, and go: what is not over is left to be taken over at once."""
@@ -214,13 +214,16 @@ class RedisBackend:
         if not self._follower.follows:
             return
         try:
-            await bounded(self._timeout, self._redis.set(f"{self._prefix}probe", 1, px=PROBE_MS))
+            await bounded(self._timeout, self._leave_trace())
         except REFUSALS as error:
             self._follower.refused(error)
         except FAILURES:
             pass  # the reader learns it, too
         else:
             self._follower.refused(None)
+
+    async def _leave_trace(self) -> None:
+        await self._redis.set(f"{self._prefix}probe", 1, px=PROBE_MS)
 
     def _begin_anew(self) -> None:
         self.journal.begin_anew()
