@@ -53,7 +53,6 @@ def test_a_file_without_a_vocabulary_has_none(tmp_path: Path) -> None:
     assert control_tokens(gguf(tmp_path, NAME)) == ()
 
 
-@pytest.mark.skipif(packaged() is None, reason="the built-in model is not installed")
 def test_the_packaged_model_tells_its_own() -> None:
     file = packaged()
     assert file is not None
